@@ -1,0 +1,190 @@
+"""What authors write in a page, expanded: `::: code lstm.step`, `{{ lstm.key:.2f }}`.
+
+A directive stands on a line of its own: `::: name argument`. Text indented by four
+spaces below it belongs to it. Blocks are laid out by the templates in
+`overrides/blocks/`.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent, indent
+
+import figures
+import jinja2
+from errors import ContentError
+from markupsafe import Markup
+from pages import SourcePage
+from site_model import SiteModel
+
+DIRECTIVE = re.compile(
+    r"^::: (?P<name>[\w-]+)(?: (?P<argument>\S.*?))? *$\n?(?P<body>(?:    .*\n?)*)",
+    re.M,
+)
+VALUE = re.compile(r"\{\{ ?(?P<name>\w+\.\w+)(?::(?P<format>[^}\s]*))? ?\}\}")
+TEMPLATES = Path(__file__).parents[1] / "overrides/blocks"
+
+
+@dataclass(frozen=True)
+class Expander:
+    """Turns one page's directives into Markdown and HTML.
+
+    `page` is None on pages that treat no source; `to_root` leads from the page to the
+    site's root (`../`); `markdown` turns a fragment of Markdown into HTML.
+    """
+
+    site: SiteModel
+    where: str
+    page: SourcePage | None
+    to_root: str
+    markdown: Callable[[str], str]
+
+    def expand(self, text: str) -> str:
+        """The whole page with its values and directives in place."""
+        text = VALUE.sub(self._value, text)
+        return DIRECTIVE.sub(self._directive, text)
+
+    def _value(self, match: re.Match[str]) -> str:
+        value = self.site.value(match["name"], self.where)
+        if match["format"] is None:
+            return f"{int(value)}" if value.is_integer() else f"{value:.4g}"
+        try:
+            return format(value, match["format"])
+        except ValueError as error:
+            raise ContentError(
+                self.where,
+                f"`{match[0]}`: {error}",
+                "use a format such as :.3f or :,.0f",
+            ) from error
+
+    def _directive(self, match: re.Match[str]) -> str:
+        expand = {
+            "code": self._code,
+            "figure": self._figure,
+            "numbers": self._numbers,
+            "questions": self._questions,
+            "exercises": self._exercises,
+            "cite": self._cite,
+            "reading-list": self._whole_site_block,
+            "findings": self._findings,
+            "snippets": self._whole_site_block,
+        }.get(match["name"])
+        if not expand:
+            raise ContentError(
+                self.where,
+                f"unknown directive `{match[0].strip()}`",
+                "see CONTRIBUTING.md",
+            )
+        return f"\n{expand(match)}\n\n"
+
+    def _code(self, match: re.Match[str]) -> str:
+        reference = match["argument"] or ""
+        name = re.split(r"[.#]", reference)[0]
+        if name not in self.site.executions or name == reference:
+            raise ContentError(
+                self.where,
+                f"`::: code {reference}` names no code",
+                "write snippet.symbol or snippet#Title of a cell, with a snippet of: "
+                + ", ".join(self.site.executions),
+            )
+        code = self.site.executions[name].snippet.code(reference, self.where)
+        return f'```python title="snippets/{name}.py"\n{code}\n```'
+
+    def _figure(self, match: re.Match[str]) -> str:
+        reference = match["argument"] or ""
+        name, _, symbol = reference.partition(".")
+        execution = self.site.executions.get(name)
+        caption = dedent(match["body"]).strip()
+        if not execution or symbol not in execution.figures:
+            raise ContentError(
+                self.where,
+                f"`::: figure {reference}` names no figure",
+                "write snippet.draw_function, with one of: "
+                + ", ".join(
+                    f"{n}.{s}"
+                    for n, e in self.site.executions.items()
+                    for s in e.figures
+                ),
+            )
+        if not caption:
+            raise ContentError(
+                self.where,
+                f"`::: figure {reference}` has no caption",
+                "say below it, indented by four spaces, what to see in it",
+            )
+        alternative = execution.snippet.alternative_text(symbol, self.where)
+        svg = figures.for_page(
+            execution.figures[symbol], f"{name}-{symbol}", alternative
+        )
+        return self.block("figure", svg=svg, caption=caption)
+
+    def _numbers(self, match: re.Match[str]) -> str:
+        return self.block("numbers", rows=self.site.ledgers[self._own_page(match).key])
+
+    def _questions(self, match: re.Match[str]) -> str:
+        return "\n\n".join(
+            _folded("question", question.ask, question.answer)
+            for question in self._own_page(match).facts.questions
+        )
+
+    def _exercises(self, match: re.Match[str]) -> str:
+        return "\n\n".join(
+            f"**Exercise {number}.** {exercise.task}\n\n"
+            + _folded("solution", "Solution", exercise.solution)
+            for number, exercise in enumerate(
+                self._own_page(match).facts.exercises, start=1
+            )
+        )
+
+    def _cite(self, match: re.Match[str]) -> str:
+        return f"```bibtex\n{self._own_page(match).facts.bibtex}\n```"
+
+    def _findings(self, match: re.Match[str]) -> str:
+        return "\n\n".join(
+            f"## [{rows[0].page.facts.title}]({key}.md#numbers-computed-again)\n\n"
+            + self.block("findings", rows=rows)
+            for key, rows in self.site.differing.items()
+        )
+
+    def _whole_site_block(self, match: re.Match[str]) -> str:
+        return self.block(match["name"])
+
+    def card(self) -> str:
+        """The header of a source's page."""
+        assert self.page
+        facts = self.page.facts
+        labels = {self.site.executions[name].snippet.runs_on for name in facts.snippets}
+        return self.block("card", facts=facts, runs_on=" and ".join(sorted(labels)))
+
+    def block(self, template: str, **context: object) -> str:
+        """A template of `overrides/blocks/`, filled in, its lines not indented."""
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters["md"] = lambda text: Markup(
+            self.markdown(self.expand(text))
+        )
+        rendered = environment.get_template(f"{template}.html").render(
+            {"site": self.site, "page": self.page, "root": self.to_root, **context}
+        )
+        return "\n".join(line.strip() for line in rendered.splitlines() if line.strip())
+
+    def _own_page(self, match: re.Match[str]) -> SourcePage:
+        if not self.page:
+            raise ContentError(
+                self.where,
+                f"`{match[0].strip()}` belongs on the page of a source",
+                "give the page the front matter of a source, or take the line out",
+            )
+        return self.page
+
+
+def _folded(kind: str, summary: str, text: str) -> str:
+    """A block that opens on a click (`pymdownx.details`)."""
+    title = " ".join(summary.split()).replace('"', "&quot;")
+    return f'??? {kind} "{title}"\n\n{indent(text.strip(), "    ")}'

@@ -1,0 +1,125 @@
+"""Where MkDocs calls us: the only module that knows MkDocs' events."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import markdown
+from directives import Expander
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
+from notebooks import slim
+from security import with_policy
+from site_model import SiteModel, load_site
+from tex import typeset_marked
+
+ROOT = Path(__file__).parents[1]
+NODE_MODULES = ROOT / "node_modules"
+# the site's address → the file of an npm package
+THIRD_PARTY = {
+    "assets/katex/katex.min.css": "katex/dist/katex.min.css",
+    "assets/iframe-worker.js": "iframe-worker/shim/index.js",
+    **{
+        f"assets/katex/fonts/{font.name}": f"katex/dist/fonts/{font.name}"
+        for font in sorted((NODE_MODULES / "katex/dist/fonts").glob("*.woff2"))
+    },
+    **{
+        f"assets/fonts/{family}-latin-{cut}.woff2": (
+            f"@fontsource/{family}/files/{family}-latin-{cut}.woff2"
+        )
+        for family, cuts in {
+            "source-serif-4": ("400-normal", "400-italic", "600-normal"),
+            "jetbrains-mono": ("400-normal",),
+        }.items()
+        for cut in cuts
+    },
+}
+
+UNNAMED_DIALOG = 'data-md-component="search" role="dialog"'  # the theme's
+
+_site: SiteModel
+
+
+@event_priority(100)  # before mkdocs-jupyter looks for notebooks
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Gather and check everything; add what is not written in `docs/`."""
+    global _site
+    _site = load_site(
+        Path(config.docs_dir), ROOT / "snippets", ROOT / ".cache/snippets"
+    )
+    added = {address: NODE_MODULES / path for address, path in THIRD_PARTY.items()}
+    for name, execution in _site.executions.items():
+        added[f"snippets/{name}.py"] = execution.snippet.path
+        files.append(
+            File(
+                f"snippets/{name}.ipynb",
+                str(
+                    execution.path.parents[1]
+                ),  # mkdocs-jupyter wants a folder as in docs/
+                config.site_dir,
+                config.use_directory_urls,
+            )
+        )
+    for address, path in added.items():
+        files.append(File.generated(config, address, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Expand directives; give a source's page its title and header card."""
+    expander = _expander(page, config)
+    if expander.page:
+        page.meta["search"] = {"boost": 2}
+        text = f"# {expander.page.facts.title}\n\n{expander.card()}\n\n{text}"
+    return expander.expand(text)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Slim a notebook page and give it its header."""
+    execution = _execution(page)
+    if execution is None:
+        return html
+    title, rest = slim(html, execution).split("</h1>", 1)
+    card = _expander(page, config).block("notebook-card", execution=execution)
+    return f"{title}</h1>\n{card}\n{rest}"
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Typeset formulas and fix the policy, once the page is whole."""
+    output = output.replace(UNNAMED_DIALOG, f'{UNNAMED_DIALOG} aria-label="Search"')
+    return with_policy(typeset_marked(output, page.file.src_uri))
+
+
+def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
+    """The page for addresses that do not exist gets the policy too."""
+    return with_policy(output) if template_name == "404.html" else output
+
+
+def _execution(page: Page) -> Any:
+    path = Path(page.file.src_uri)
+    return _site.executions.get(path.stem) if path.suffix == ".ipynb" else None
+
+
+def _expander(page: Page, config: MkDocsConfig) -> Expander:
+    source = page.file.src_uri
+    return Expander(
+        site=_site,
+        where=f"docs/{source}",
+        page=_site.pages.get(source.removesuffix(".md")),
+        to_root=get_relative_url(".", page.url).rstrip("/") + "/",
+        markdown=partial(_fragment, config),
+    )
+
+
+def _fragment(config: MkDocsConfig, text: str) -> str:
+    """A line or more of Markdown as HTML; a single paragraph without its mark."""
+    html: str = markdown.markdown(
+        text,
+        extensions=config.markdown_extensions,
+        extension_configs=config.mdx_configs or {},
+    )
+    inner = html.removeprefix("<p>").removesuffix("</p>")
+    return html if "<p>" in inner else inner

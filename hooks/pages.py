@@ -1,0 +1,297 @@
+"""What a source's page says of itself, and the reading list: the front matter, typed.
+
+Everything here fails with page, field and cure; nothing is guessed.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from errors import ContentError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+HEADINGS = (
+    "In one paragraph",
+    "What it teaches",
+    "From the equations to code",
+    "Numbers, computed again",
+    "What has changed since",
+    "Check yourself",
+    "Cite",
+)
+KINDS = Literal["paper", "post", "notes", "video", "chapter", "course"]
+FRONT_MATTER = re.compile(r"\A---\n(?P<yaml>.*?)\n---\n(?P<body>.*)\Z", re.S)
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Facts(BaseModel):
+    """A record of facts: no field may be unknown, so that a slip of the pen is seen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+AnyFacts = TypeVar("AnyFacts", bound=Facts)
+
+
+class NumberRow(Facts):
+    """One number of the source: what it says, where, and what computes it again."""
+
+    what: Text
+    where: Text
+    says: Text
+    ours: Text
+    unit: str = ""
+    within: Text | None = None
+    verdict: Literal["holds", "differs"] = "holds"
+    why: Text | None = None
+
+    @field_validator("says")
+    @classmethod
+    def _says_is_a_number(cls, text: str) -> str:
+        try:
+            Decimal(text)
+        except InvalidOperation:
+            raise ValueError(
+                f"“{text}” is not a plain number such as 51600 or 3.3e18"
+            ) from None
+        return text
+
+    @field_validator("within")
+    @classmethod
+    def _within_is_known(cls, text: str | None) -> str | None:
+        if text is not None and text != "rounding":
+            try:
+                Decimal(text.removesuffix("%").strip())
+            except InvalidOperation:
+                raise ValueError(
+                    f"“{text}” is neither `rounding`, nor 0.01, nor 5 %"
+                ) from None
+        return text
+
+    @model_validator(mode="after")
+    def _differs_says_why(self) -> "NumberRow":
+        if (self.verdict == "differs") != (self.why is not None):
+            raise ValueError("`why` belongs to every row that differs, and to no other")
+        return self
+
+    @property
+    def tolerance(self) -> Decimal:
+        """How far ours may be from what the source says: zero where none is stated."""
+        says = Decimal(self.says)
+        if self.within is None:
+            return Decimal(0)
+        if self.within == "rounding":  # half a unit of the last digit printed
+            exponent = says.as_tuple().exponent
+            assert isinstance(exponent, int)
+            return Decimal(1).scaleb(exponent) / 2
+        if self.within.endswith("%"):
+            return abs(says) * Decimal(self.within.removesuffix("%").strip()) / 100
+        return Decimal(self.within)
+
+    def truth(self, ours: float) -> Literal["holds", "differs"]:
+        """The verdict that the computed value deserves."""
+        if self.within is None:
+            return "holds" if float(self.says) == ours else "differs"
+        distance = abs(Decimal(repr(float(ours))) - Decimal(self.says))
+        return "holds" if distance <= self.tolerance else "differs"
+
+
+class Question(Facts):
+    """A question to check oneself, with its answer."""
+
+    ask: Text
+    answer: Text
+
+
+class Exercise(Facts):
+    """Something to try, with a solution that stays folded."""
+
+    task: Text
+    solution: Text
+
+
+class Entry(Facts):
+    """A source of the reading list, whether or not its page exists."""
+
+    title: Text
+    authors: Annotated[list[Text], Field(min_length=1)]
+    year: int | None
+    kind: KINDS
+    url: HttpUrl
+    minutes: int | None
+    archive: HttpUrl | None = None
+    archive_label: str = "a second place"
+
+    @field_validator("year", "minutes", mode="before")
+    @classmethod
+    def _unknown(cls, value: str) -> str | None:
+        return None if value == "unknown" else value
+
+
+class Source(Entry):
+    """The front matter of a source's page."""
+
+    year: int
+    minutes: int
+    level: Literal["introductory", "intermediate", "advanced"]
+    needs: list[Text]
+    shows: Text
+    description: Text
+    snippets: Annotated[list[Text], Field(min_length=1)]
+    numbers: Annotated[list[NumberRow], Field(min_length=1)]
+    questions: Annotated[list[Question], Field(min_length=5, max_length=8)]
+    exercises: Annotated[list[Exercise], Field(min_length=2, max_length=4)]
+    bibtex: Text
+
+    @field_validator("bibtex")
+    @classmethod
+    def _bibtex_has_a_shape(cls, text: str) -> str:
+        if not re.match(r"@\w+\{[\w:-]+,", text) or text.count("{") != text.count("}"):
+            raise ValueError(
+                "not one BibTeX entry, `@kind{key, …}` with its braces closed"
+            )
+        return text
+
+
+class ListedEntry(Facts):
+    """A line of the reading list: a page of this site, an original, or a topic note."""
+
+    page: Text | None = None
+    source: Entry | None = None
+    topic: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> "ListedEntry":
+        if [self.page, self.source, self.topic].count(None) != 2:
+            raise ValueError("give one of `page`, `source` and `topic`")
+        return self
+
+
+class Heading(Facts):
+    """A heading of the reading list with its sources in reading order."""
+
+    heading: Text
+    about: Text
+    entries: list[ListedEntry]
+
+
+class ReadingList(Facts):
+    """The front matter of the home page."""
+
+    title: Text
+    description: Text
+    hide: list[Text] = []
+    reading_list: Annotated[list[Heading], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class SourcePage:
+    """A page of `docs/` that treats a source."""
+
+    key: str  # `recurrent/olah-lstm`
+    facts: Source
+
+    @property
+    def where(self) -> str:
+        """The file as messages name it."""
+        return f"docs/{self.key}.md"
+
+
+def load_source(path: Path, docs: Path) -> SourcePage | None:
+    """The page at `path`, or None where it treats no source (it has no `url`)."""
+    key = path.relative_to(docs).with_suffix("").as_posix()
+    facts, body = read_front_matter(path)
+    if "url" not in facts:
+        return None
+    page = SourcePage(key, validated(Source, facts, f"docs/{key}.md"))
+    headings = tuple(re.findall(r"^## (.+)$", _without_fences(body), re.M))
+    if headings != HEADINGS:
+        raise ContentError(
+            page.where,
+            f"its headings are {list(headings)}",
+            f"let them be, in this order: {list(HEADINGS)}",
+        )
+    return page
+
+
+def load_reading_list(path: Path) -> ReadingList:
+    """The reading list in the front matter of the home page."""
+    facts, _ = read_front_matter(path)
+    return validated(ReadingList, facts, "docs/index.md")
+
+
+def read_front_matter(path: Path) -> tuple[dict[str, Any], str]:
+    """Front matter and body. Numbers stay as they are typed: 0.50 keeps its zero."""
+    match = FRONT_MATTER.match(path.read_text(encoding="utf-8"))
+    if not match:
+        return {}, path.read_text(encoding="utf-8")
+    try:
+        facts = yaml.load(match["yaml"], Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise ContentError(
+            path.name, f"front matter: {error}", "mend the YAML"
+        ) from error
+    return facts or {}, match["body"]
+
+
+def validated(model: type[AnyFacts], facts: dict[str, Any], where: str) -> AnyFacts:
+    """The facts as a `model`, or one message naming every field that falls short."""
+    try:
+        return model.model_validate(facts)
+    except ValidationError as error:
+        faults = [
+            f"`{'.'.join(str(part) for part in fault['loc'])}`: {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise ContentError(
+            where,
+            "front matter\n    " + "\n    ".join(faults),
+            "mend these fields; CONTRIBUTING.md lists them all",
+        ) from error
+
+
+def _without_fences(markdown: str) -> str:
+    return re.sub(r"^(`{3,}|~{3,}).*?^\1", "", markdown, flags=re.M | re.S)
+
+
+def printed(says: str) -> str:
+    """A source's number as a page shows it: 51600 → 51,600; 3.3e18 → 3.3 × 10¹⁸."""
+    if "e" in says.lower():
+        mantissa, exponent = says.lower().split("e")
+        return f"{mantissa} × 10{_superscript(int(exponent))}"
+    return f"{Decimal(says):,}" if abs(Decimal(says)) >= 10_000 else says
+
+
+def printed_beside(ours: float, says: str) -> str:
+    """Our number in the manner of the source's, with two digits more."""
+    if "e" in says.lower():
+        digits = len(Decimal(says).as_tuple().digits) + 1
+        mantissa, exponent = f"{ours:.{digits}e}".split("e")
+        return f"{mantissa} × 10{_superscript(int(exponent))}"
+    if float(ours).is_integer():
+        return f"{int(ours):,}" if abs(ours) >= 10_000 else str(int(ours))
+    exponent_of_says = Decimal(says).as_tuple().exponent
+    assert isinstance(exponent_of_says, int)
+    decimals = max(2 - exponent_of_says, 0)
+    value = Decimal(repr(float(ours))).quantize(
+        Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN
+    )
+    if value == 0 and ours != 0:
+        return f"{ours:.2g}"
+    return f"{value:,}"
+
+
+def _superscript(number: int) -> str:
+    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
