@@ -23,7 +23,13 @@ DIRECTIVE = re.compile(
     re.M,
 )
 VALUE = re.compile(r"\{\{ ?(?P<name>\w+\.\w+)(?::(?P<format>[^}\s]*))? ?\}\}")
-TEMPLATES = Path(__file__).parents[1] / "overrides/blocks"
+BLOCKS = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "overrides/blocks"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
 @dataclass(frozen=True)
@@ -159,18 +165,14 @@ class Expander:
 
     def block(self, template: str, **context: object) -> str:
         """A template of `overrides/blocks/`, filled in, its lines not indented."""
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters["md"] = lambda text: Markup(
-            self.markdown(self.expand(text))
-        )
-        rendered = environment.get_template(f"{template}.html").render(
-            {"site": self.site, "page": self.page, "root": self.to_root, **context}
+        rendered = BLOCKS.get_template(f"{template}.html").render(
+            {
+                "site": self.site,
+                "page": self.page,
+                "root": self.to_root,
+                "md": lambda text: Markup(self.markdown(self.expand(text))),
+                **context,
+            }
         )
         return "\n".join(line.strip() for line in rendered.splitlines() if line.strip())
 

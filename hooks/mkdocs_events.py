@@ -41,12 +41,17 @@ THIRD_PARTY = {
 UNNAMED_DIALOG = 'data-md-component="search" role="dialog"'  # the theme's
 
 _site: SiteModel
+_parser: markdown.Markdown
 
 
 @event_priority(100)  # before mkdocs-jupyter looks for notebooks
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Gather and check everything; add what is not written in `docs/`."""
-    global _site
+    global _site, _parser
+    _parser = markdown.Markdown(
+        extensions=config.markdown_extensions,
+        extension_configs=config.mdx_configs or {},
+    )
     _site = load_site(
         Path(config.docs_dir), ROOT / "snippets", ROOT / ".cache/snippets"
     )
@@ -110,16 +115,12 @@ def _expander(page: Page, config: MkDocsConfig) -> Expander:
         where=f"docs/{source}",
         page=_site.pages.get(source.removesuffix(".md")),
         to_root=get_relative_url(".", page.url).rstrip("/") + "/",
-        markdown=partial(_fragment, config),
+        markdown=partial(_fragment, _parser),
     )
 
 
-def _fragment(config: MkDocsConfig, text: str) -> str:
+def _fragment(parser: markdown.Markdown, text: str) -> str:
     """A line or more of Markdown as HTML; a single paragraph without its mark."""
-    html: str = markdown.markdown(
-        text,
-        extensions=config.markdown_extensions,
-        extension_configs=config.mdx_configs or {},
-    )
+    html = str(parser.reset().convert(text))
     inner = html.removeprefix("<p>").removesuffix("</p>")
     return html if "<p>" in inner else inner

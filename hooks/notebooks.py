@@ -5,6 +5,7 @@ some twenty wrappers a cell. Kept are the prose, the highlighted code and the ou
 in the classes that the theme styles anyway.
 """
 
+import re
 from collections.abc import Iterator
 
 import figures
@@ -13,11 +14,13 @@ from errors import ContentError
 from execution import Execution
 from tex import mark_dollars
 
+WEIGHT = re.compile(r"<(style|script)\b.*?</\1>", re.S)
+
 
 def slim(page_html: str, execution: Execution) -> str:
     """The cells of a rendered notebook as plain HTML, figures themed and named."""
     drawings = iter(execution.figures.items())
-    soup = BeautifulSoup(page_html, "html.parser")
+    soup = BeautifulSoup(WEIGHT.sub("", page_html), "html.parser")
     parts: list[str] = []
     for cell in soup.select(".jp-Cell[id]"):
         prose = cell.select_one(".jp-RenderedMarkdown")

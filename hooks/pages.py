@@ -32,6 +32,7 @@ HEADINGS = (
     "Cite",
 )
 KINDS = Literal["paper", "post", "notes", "video", "chapter", "course"]
+LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # scalars stay text
 FRONT_MATTER = re.compile(r"\A---\n(?P<yaml>.*?)\n---\n(?P<body>.*)\Z", re.S)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -238,7 +239,7 @@ def read_front_matter(path: Path) -> tuple[dict[str, Any], str]:
     if not match:
         return {}, path.read_text(encoding="utf-8")
     try:
-        facts = yaml.load(match["yaml"], Loader=yaml.BaseLoader)
+        facts = yaml.load(match["yaml"], Loader=LOADER)
     except yaml.YAMLError as error:
         raise ContentError(
             path.name, f"front matter: {error}", "mend the YAML"

@@ -12,7 +12,8 @@ from errors import ContentError
 KATEX = Path(__file__).parents[1] / "node_modules/katex/dist/katex.min.js"
 MARKED = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\s*'
-    r"(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<display>.*?)\\\])\s*</(?P=tag)>",
+    r"(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<display>.*?)\\\])\s*</(?P=tag)>"
+    r"(?P<after>[,.;:!?)]*)",
     re.S,
 )
 DOLLARS = re.compile(
@@ -70,11 +71,14 @@ def typeset_marked(page_html: str, where: str) -> str:
         display = match["display"] is not None
         tex = html.unescape(match["display"] if display else match["inline"]).strip()
         try:
-            return typeset(tex, display)
+            formula = typeset(tex, display)
         except ValueError as error:
             raise ContentError(
                 where, f"bad formula `{tex}`: {error}", "mend the TeX of this formula"
             ) from error
+        if match["after"] and not display:  # no line may begin with a comma
+            return f'<span class="nowrap">{formula}{match["after"]}</span>'
+        return formula + match["after"]
 
     return MARKED.sub(replace, page_html)
 

@@ -1,0 +1,281 @@
+# %% [markdown]
+r"""
+# The "hello" network, every score worked out
+
+A famous figure shows a network of three units reading "hell" and scoring, after each
+letter, which of h, e, l, o comes next. This file turns the scores into probabilities,
+losses and gradients, changes their temperature, and asks whether the figure can be a
+real network.
+
+**Source:** Andrej Karpathy, *The Unreasonable Effectiveness of Recurrent Neural
+Networks* (2015), section "Character-Level Language Models", the figure and the text
+under it.
+
+| symbol | name | shape |
+| --- | --- | --- |
+| $h_t$ (`HIDDEN`) | hidden states, as drawn | $(4, 3)$ |
+| $y_t$ (`SCORES`) | scores (logits) for h, e, l, o, as drawn | $(4, 4)$ |
+| $p_t$ (`p`) | probabilities, softmax of $y_t / \tau$ | $(4, 4)$ |
+| $\tau$ (`temperature`) | temperature, above 0 | |
+| $T, V, H$ | steps, letters, hidden units: 4, 4, 3 | |
+| $W_{hy}, b_y$ | output layer that would have made the scores | $(3, 4), (1, 4)$ |
+
+**Differs from the source:** nothing; the figure gives states and scores, the rest is
+computed from them.
+
+**Checked against:** torch softmax, cross-entropy and autograd, SciPy entropy and
+`scipy.linalg.lstsq` (1e-10 in float64).
+
+**Takes:** well under 1 s on one core.
+"""
+
+# %%
+import itertools
+import math
+
+import numpy as np
+
+# %% [markdown]
+# ## Scores to probabilities, loss and gradient
+# Dividing the scores by a temperature before the softmax stretches (below 1) or shrinks
+# (above 1) all their differences. The gradient of the loss on the scores is what the
+# network said minus what it should have said.
+
+
+# %%
+def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Probabilities along the last axis, same shape as `scores`.
+
+    Raises ValueError if the temperature is not above 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    # p_k = exp(y_k / tau) / sum_j exp(y_j / tau)
+    z = np.asarray(scores) / temperature
+    e = np.exp(z - z.max(axis=-1, keepdims=True))  # exp cannot overflow
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def loss_and_gradient(
+    scores: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-entropy of each row in nats (T,), and its gradient on the scores (T, V).
+
+    scores: (T, V). targets: (T,) indices of the right letters.
+    """
+    if np.shape(targets) != np.shape(scores)[:1]:
+        want, got = np.shape(scores)[:1], np.shape(targets)
+        raise ValueError(f"targets must be {want}, one per row of scores, got {got}")
+    p = softmax(scores)  # (T, V)
+    right = np.eye(p.shape[1])[targets]  # (T, V)
+    # L_t = -ln p_t[target];   dL_t / dy_t = p_t - onehot(target)
+    return -np.log((p * right).sum(axis=1)), p - right
+
+
+# %% [markdown]
+# ## The figure
+# The letters in the order of the figure, its hidden states and its scores.
+
+# %%
+LETTERS = "helo"
+HIDDEN = np.array(
+    [[0.3, -0.1, 0.9], [1.0, 0.3, 0.1], [0.1, -0.5, -0.3], [-0.3, 0.9, 0.7]]
+)  # (4, 3)
+SCORES = np.array(
+    [
+        [1.0, 2.2, -3.0, 4.1],  # reads h, should say e
+        [0.5, 0.3, -1.0, 1.2],  # reads e, should say l
+        [0.1, 0.5, 1.9, -1.1],  # reads l, should say l
+        [0.2, -1.5, -0.1, 2.2],  # reads l, should say o
+    ]
+)  # (4, 4)
+TARGETS = np.array([LETTERS.index(letter) for letter in "ello"])  # (4,)
+
+# %% [markdown]
+# ## Can these scores come from these states?
+# The post's step function says $y = W_{hy} h$. Four states of three numbers are
+# linearly dependent, so the four rows of scores would have to obey the same dependence.
+# Least squares gives the nearest they can get. With a bias there is one more unknown
+# per letter, and four equations in four unknowns have a solution.
+
+
+# %%
+def output_misfit(hidden: np.ndarray, scores: np.ndarray, bias: bool) -> float:
+    """Largest gap between `scores` (T, V) and the best W h (+ b), in score units."""
+    if len(hidden) != len(scores):
+        raise ValueError(f"hidden has {len(hidden)} rows, scores have {len(scores)}")
+    inputs = np.c_[hidden, np.ones(len(hidden))] if bias else hidden  # (T, H or H + 1)
+    W, *_ = np.linalg.lstsq(inputs, scores)  # (H or H + 1, V)
+    return float(np.abs(scores - inputs @ W).max())
+
+
+def misfit_after_rounding() -> float:
+    """The least misfit without bias if every drawn state is off by 0.05 either way."""
+    corners = itertools.product((-0.05, 0.05), repeat=HIDDEN.size)
+    moved = (HIDDEN + np.reshape(corner, HIDDEN.shape) for corner in corners)
+    return min(output_misfit(hidden, SCORES, bias=False) for hidden in moved)
+
+
+# %% [markdown]
+# ## One step downhill
+# Moved on their own, the scores do what the post describes: the right one rises, the
+# three wrong ones fall. But the scores of all four steps share one output layer. A
+# step on its weights moves each row of scores by a mixture of all four gradients,
+# weighted by how alike the states are.
+
+
+# %%
+def move_of_scores(hidden: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """How the scores move per unit of learning rate when W_hy and b_y step: (T, V).
+
+    hidden: (T, H). gradient: (T, V), of the loss on the scores.
+    """
+    inputs = np.c_[hidden, np.ones(len(hidden))]  # (T, H + 1)
+    # dW = X^T G, so the scores X W move by -X X^T G
+    return -inputs @ inputs.T @ gradient  # (T, V)
+
+
+# %% [markdown]
+# ## What a network without memory can reach
+# It says the same thing after every l. Its best is the share of each continuation, and
+# its loss is the entropy that is left.
+
+
+# %%
+def memoryless_bound(text: str) -> tuple[float, float]:
+    """Least loss (nats per letter) and best accuracy from the current letter alone."""
+    if len(text) < 2:
+        raise ValueError(f"text must have at least 2 letters, got {text!r}")
+    pairs = list(itertools.pairwise(text))
+    nats, right = 0.0, 0
+    for letter in set(text[:-1]):
+        after = [b for a, b in pairs if a == letter]
+        counts = [after.count(b) for b in set(after)]
+        nats -= sum(n * math.log(n / len(after)) for n in counts)
+        right += max(counts)
+    return nats / len(pairs), right / len(pairs)
+
+
+# %% [markdown]
+# ## Figures
+
+
+# %%
+def draw_steps() -> None:
+    """Four bar charts, one per letter read: the probabilities of h, e, l and o next.
+
+    After the first l the right letter, l, has the longest bar, and after the second l
+    so has o. After h and after e the longest bar belongs to o, which is wrong: the
+    right letters get one eighth and one twentieth. The right letter has the darker bar.
+    """
+    import matplotlib.pyplot as plt
+
+    p = softmax(SCORES)  # (4, 4)
+    _, axes = plt.subplots(1, 4, figsize=(6.4, 2.6), sharey=True, layout="constrained")
+    for t, ax in enumerate(axes):
+        ax.bar(list(LETTERS), p[t], color="C0", alpha=0.35)
+        ax.bar(TARGETS[t], p[t, TARGETS[t]], color="C0")  # the right letter
+        ax.set(title=f"{'hell'[t]} → {'ello'[t]}", xlabel="next letter", ylim=(0, 1))
+    axes[0].set_ylabel("probability")
+
+
+# %% tags=["active-ipynb"]
+# draw_steps()
+
+
+# %%
+def draw_temperature() -> None:
+    """Probabilities of h, e, l and o after the letter h, at temperatures 0.5, 1 and 2.
+
+    At 0.5 the letter o takes nearly everything. At 1 it has five sixths and e one
+    eighth. At 2 it has about six tenths, e a quarter and h an eighth; l stays rarest.
+    """
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    places = np.arange(len(LETTERS))
+    for i, temperature in enumerate((0.5, 1, 2)):
+        p = softmax(SCORES[0], temperature)  # (4,)
+        bars = ax.bar(
+            places + 0.28 * (i - 1), p, 0.26, label=f"temperature {temperature:g}"
+        )
+        ax.bar_label(bars, fmt="%.2f")
+    ax.set_xticks(places, list(LETTERS))
+    ax.set(xlabel="next letter after h", ylabel="probability", ylim=(0, 1.1))
+    ax.legend()
+
+
+# %% tags=["active-ipynb"]
+# draw_temperature()
+
+
+# %% [markdown]
+# ## Numbers
+
+
+# %%
+def entropy_bits(p: np.ndarray) -> float:
+    """Entropy of one distribution (V,), all above 0, in bits."""
+    return float(-(p * np.log2(p)).sum())
+
+
+def numbers() -> dict[str, float]:
+    """Every figure the page quotes."""
+    p, (loss, gradient) = softmax(SCORES), loss_and_gradient(SCORES, TARGETS)
+    results = {"training_pairs": len("hello") - 1}
+    for t in range(4):
+        results[f"p_target_{t + 1}"] = float(p[t, TARGETS[t]])
+        results[f"loss_{t + 1}_nats"] = float(loss[t])
+    for i, letter in enumerate(LETTERS):
+        results[f"gradient_1_{letter}"] = float(gradient[0, i])
+    uniform, right = math.log(4), p.argmax(axis=1) == TARGETS
+    results |= {
+        "loss_sum_nats": float(loss.sum()),
+        "loss_mean_nats": float(loss.mean()),
+        "loss_mean_bits": float(loss.mean()) / math.log(2),
+        "uniform_nats": uniform,
+        "worse_than_uniform_nats": float(loss.mean()) - uniform,
+        "right_letters": int(right.sum()),
+        # 2.2 becomes 2.3 when the score of e alone takes a step of this size
+        "step_from_2_2_to_2_3": 0.1 / -float(gradient[0, TARGETS[0]]),
+    }
+
+    move = move_of_scores(HIDDEN, gradient)  # (4, 4)
+    wanted = 2 * np.eye(4)[TARGETS] - 1  # (4, 4): 1 for the right letter, -1 for others
+    results |= {
+        "scores_moved_alone_as_told": int((-gradient * wanted > 0).sum()),
+        "scores_moved_by_layer_as_told": int((move * wanted > 0).sum()),
+        "right_scores_raised_by_layer": int((move * wanted > 0)[wanted > 0].sum()),
+        "first_step_moved_by_layer_as_told": int((move * wanted > 0)[0].sum()),
+        "losses_lowered_by_layer": int(((gradient * move).sum(axis=1) < 0).sum()),
+        "misfit_without_bias": output_misfit(HIDDEN, SCORES, bias=False),
+        "misfit_without_bias_after_rounding": misfit_after_rounding(),
+        "misfit_with_bias": output_misfit(HIDDEN, SCORES, bias=True),
+        # a state drawn as 1.0 is at least 0.95; tanh reaches 1 only at infinity
+        "least_input_of_state_1_0": math.atanh(0.95),
+    }
+
+    results["memoryless_nats"], results["memoryless_accuracy"] = memoryless_bound(
+        "hello"
+    )
+    for temperature, tag in ((0.5, "0_5"), (1, "1"), (2, "2")):
+        q = softmax(SCORES[0], temperature)  # (4,)
+        for i, letter in enumerate(LETTERS):
+            results[f"p_{letter}_temperature_{tag}"] = float(q[i])
+        results[f"entropy_temperature_{tag}_bits"] = entropy_bits(q)
+
+    # char-rnn took log2(exp(loss)) for bits per character until 28 May 2015
+    mean = float(loss.mean())
+    results |= {
+        "bits_formula_error": abs(math.log2(math.exp(mean)) - mean / math.log(2)),
+        "nats_of_1_57_bits": 1.57 * math.log(2),
+        "bits_of_1_57_nats": 1.57 / math.log(2),
+    }
+    return results
+
+
+# %%
+if __name__ == "__main__":
+    results = numbers()
+    for name, value in results.items():
+        print(f"{name:<44} {value:.10g}")

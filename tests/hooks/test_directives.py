@@ -1,0 +1,400 @@
+"""What authors write in a page: values and directives, and every slip in them."""
+
+from functools import partial
+
+import markdown
+import pytest
+from bs4 import BeautifulSoup
+from directives import Expander
+from errors import ContentError
+
+EXTENSIONS = ["admonition", "pymdownx.arithmatex", "pymdownx.details"]
+EXTENSIONS += ["md_in_html", "pymdownx.highlight", "pymdownx.superfences"]
+render = partial(
+    markdown.markdown,
+    extensions=EXTENSIONS,
+    extension_configs={"pymdownx.arithmatex": {"generic": True}},
+)
+NOTES = "docs/engines/notes.md"
+
+
+@pytest.fixture
+def expander(project):
+    """The expander of the page `key`; None stands for a page that treats no source."""
+
+    def expander(key: str | None = "engines/notes") -> Expander:
+        site = project.load()
+        page = site.pages[key] if key else None
+        return Expander(site, NOTES, page, "../", render)
+
+    return expander
+
+
+@pytest.fixture
+def expand(expander):
+    return lambda text: expander().expand(text)
+
+
+@pytest.fixture
+def complaint(expander):
+    """The message for a text that must not expand; it names page and cure."""
+
+    def complaint(text: str, key: str | None = "engines/notes") -> str:
+        with pytest.raises(ContentError) as error:
+            expander(key).expand(text)
+        message = str(error.value)
+        assert message.startswith(f"{NOTES}: ")
+        assert "\n  Cure: " in message
+        return message
+
+    return complaint
+
+
+def soup(text: str) -> BeautifulSoup:
+    """The expanded Markdown as the reader gets it."""
+    return BeautifulSoup(render(text), "html.parser")
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("{{ demo.answer }}", "42"),
+        ("{{demo.answer}}", "42"),
+        ("{{ demo.third }}", "0.3333"),
+        ("{{ demo.third:.2f }}", "0.33"),
+        ("{{ demo.third:.1%}}", "33.3%"),
+        ("{{ demo.parameters }}", "51600"),
+        ("{{ demo.parameters:,.0f }}", "51,600"),
+        ("{{ demo.flops:.2e }}", "3.27e+18"),
+        pytest.param(
+            "{{ demo.parameters:, }}",
+            "51,600",
+            marks=pytest.mark.xfail(
+                strict=True, reason="a whole number is formatted as float: 51,600.0"
+            ),
+        ),
+        pytest.param(
+            "{{ demo.parameters:d }}",
+            "51600",
+            marks=pytest.mark.xfail(
+                strict=True, raises=ContentError, reason="float has no format d"
+            ),
+        ),
+    ],
+)
+def test_a_value_is_put_in_its_place(expand, written, shown):
+    assert expand(f"It is {written}, say.") == f"It is {shown}, say."
+
+
+def test_several_values_share_a_line(expand):
+    assert expand("{{ demo.answer }}/{{ demo.third:.1f }}") == "42/0.3"
+
+
+@pytest.mark.parametrize("text", [r"$\frac{{a}}{b}$", "@misc{a, title={{Notes}}}"])
+def test_other_braces_stay(expand, text):
+    assert expand(text) == text
+
+
+def test_a_value_of_an_unknown_snippet_is_told(complaint):
+    assert "`loom.answer` names an unknown snippet" in complaint("{{ loom.answer }}")
+
+
+def test_a_value_without_computation_is_told(complaint):
+    message = complaint("{{ demo.question }}")
+    assert "`demo.question` is a number without computation" in message
+    assert "answer, flops, parameters, third" in message
+
+
+@pytest.mark.parametrize("spec", ["x", ".2q", "two"])
+def test_a_value_of_a_bad_format_is_told(complaint, spec):
+    message = complaint(f"{{{{ demo.third:{spec} }}}}")
+    assert f"`{{{{ demo.third:{spec} }}}}`" in message
+    assert "use a format such as :.3f" in message
+
+
+@pytest.mark.xfail(strict=True, reason="a slip in the braces is printed as it stands")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ demo.third: .2f }}",
+        "{{ demo.third :.2f }}",
+        "{{  demo.third  }}",
+        "{{ demo.a-third }}",
+    ],
+)
+def test_a_value_with_a_slip_of_the_pen_is_told_or_taken(expand, text):
+    try:
+        shown = expand(text)
+    except ContentError:
+        return
+    assert "{{" not in shown
+
+
+# Code
+
+
+def test_code_becomes_a_fence_with_the_name_of_its_file(expand):
+    assert expand("::: code demo.add\n") == (
+        '\n```python title="snippets/demo.py"\n'
+        "def add(a: float, b: float) -> float:\n"
+        '    """The sum of two numbers."""\n'
+        "    return a + b\n```\n\n"
+    )
+
+
+def test_a_section_becomes_a_fence(expand):
+    assert "# s = a + b\ndef add(" in expand("::: code demo#The addition")
+
+
+def test_text_around_a_directive_stays(expand):
+    expanded = expand("Before.\n\n::: code demo.add\n\nAfter.")
+    assert expanded.startswith("Before.\n\n")
+    assert expanded.endswith("\n\nAfter.")
+
+
+@pytest.mark.parametrize("reference", ["", " demo", " loom.add", " loom#The addition"])
+def test_code_of_nothing_is_told(complaint, reference):
+    message = complaint(f"::: code{reference}")
+    assert "names no code" in message
+    assert "with a snippet of: demo" in message
+
+
+def test_code_of_an_unknown_symbol_is_told(complaint):
+    message = complaint("::: code demo.sub")
+    assert "snippets/demo.py has no symbol “sub”" in message
+    assert "add, Adder" in message
+
+
+def test_code_of_an_unknown_section_is_told(complaint):
+    message = complaint("::: code demo#The end")
+    assert "snippets/demo.py has no section “The end”" in message
+
+
+# Figures
+
+
+FIGURE = "::: figure demo.draw_line\n    See how *it* rises to\n    $y = 1$.\n"
+
+
+def test_a_figure_has_picture_words_and_caption(expand):
+    [figure] = soup(expand(FIGURE)).select("figure")
+    words = 'A line that rises from 0 to 1 & "stays" there.'
+    assert figure.svg.title.text == words
+    caption = figure.figcaption
+    assert caption.em.text == "it"
+    assert caption.select_one(".arithmatex").text == r"\(y = 1\)"
+
+
+def test_the_paragraph_below_a_caption_is_not_part_of_it(expand):
+    page = soup(expand(f"{FIGURE}\nThe next paragraph."))
+    assert "next" not in page.figcaption.text
+    assert page.find("p", string="The next paragraph.")
+
+
+def test_a_caption_may_hold_a_value(expand):
+    expanded = expand("::: figure demo.draw_line\n    All {{ demo.answer }}.\n")
+    assert "All 42." in soup(expanded).figcaption.text
+
+
+@pytest.mark.parametrize("reference", ["", " demo", " demo.draw_circle", " loom.draw"])
+def test_an_unknown_figure_is_told(complaint, reference):
+    message = complaint(f"::: figure{reference}\n    Caption.\n")
+    assert "names no figure" in message
+    assert "with one of: demo.draw_line" in message
+
+
+@pytest.mark.parametrize("below", ["", "\nNot indented.\n", "\n\n    Too late.\n"])
+def test_a_figure_without_caption_is_told(complaint, below):
+    message = complaint(f"::: figure demo.draw_line{below}")
+    assert "`::: figure demo.draw_line` has no caption" in message
+    assert "indented by four spaces" in message
+
+
+# The ledger
+
+
+def test_the_ledger_shows_both_numbers_and_the_verdict(expand):
+    rows = soup(expand("::: numbers")).select("table.ledger tbody tr")
+    assert [row.select_one(".verdict").text for row in rows] == ["holds", "differs"]
+    holds, differs = ([cell.text.strip() for cell in row("td")] for row in rows)
+    assert holds[:2] == ["42", "42"]
+    assert differs[:2] == ["0.50 nats", "0.3333"]
+
+
+def test_the_ledger_leads_to_the_computation(expand):
+    link = soup(expand("::: numbers")).select_one("table.ledger a")
+    assert link["href"] == "../snippets/demo.html#numbers"
+    assert link["title"] == "demo.answer"
+
+
+@pytest.mark.parametrize(
+    ("within", "words"), [("rounding", "as rounded"), ("5 %", "within 5 %")]
+)
+def test_the_ledger_tells_the_tolerance(expand, project, within, words):
+    project.first_number["within"] = within
+    assert words in soup(expand("::: numbers")).select_one("tbody tr").text
+
+
+def test_what_an_author_writes_in_the_ledger_is_markdown_and_no_html(expand, project):
+    project.first_number["what"] = "The *answer* is $a < b$"
+    project.first_number["unit"] = "<b>"
+    row = soup(expand("::: numbers")).select_one("tbody tr")
+    assert row.em.text == "answer"
+    assert row.select_one(".arithmatex").text == r"\(a < b\)"
+    assert row.b is None
+
+
+# Questions, exercises, citation
+
+
+def test_questions_are_folded_with_their_answers(expand):
+    folded = soup(expand("::: questions")).select("details.question")
+    assert len(folded) == 5
+    assert folded[0].summary.select_one(".arithmatex").text == r"\(1 + 0\)"
+    assert folded[0].p.select_one(".arithmatex").text == r"\(0 + 1\)"
+    assert not folded[0].has_attr("open")
+
+
+def test_a_question_may_hold_quotation_marks(expand, project):
+    project.page["questions"][0]["ask"] = 'What is "it"?\n'
+    summary = soup(expand("::: questions")).select_one("summary")
+    assert summary.text == 'What is "it"?'
+
+
+def test_exercises_are_numbered_and_their_solutions_folded(expand):
+    page = soup(expand("::: exercises"))
+    assert [mark.text for mark in page.select("p > strong")] == [
+        "Exercise 1.",
+        "Exercise 2.",
+    ]
+    [first, second] = page.select("details.solution")
+    assert first.select_one("code").text.strip() == "assert 1 + 1 == 2"
+    assert "Do it." in second.text
+
+
+@pytest.mark.xfail(
+    strict=True, reason="expand() puts values in before the questions are there"
+)
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ("questions", "ask"),
+        ("questions", "answer"),
+        ("exercises", "task"),
+        ("exercises", "solution"),
+    ],
+)
+def test_questions_and_exercises_may_hold_values(expand, project, part, field):
+    project.page[part][0][field] = "It is {{ demo.answer }}."
+    assert "It is 42." in expand(f"::: {part}")
+
+
+def test_the_citation_is_the_bibtex_entry(expand, project):
+    [code] = soup(expand("::: cite")).select("code")
+    assert code.text.strip() == project.page["bibtex"].strip()
+
+
+# Blocks of the whole site
+
+
+def test_the_reading_list_links_pages_and_names_what_is_missing(expander, project):
+    project.entries.append(
+        {
+            "source": {
+                "title": "Sketch",
+                "authors": ["Luigi Menabrea"],
+                "year": "unknown",
+                "kind": "paper",
+                "url": "https://example.org/sketch",
+                "minutes": "unknown",
+            }
+        }
+    )
+    items = soup(expander(None).expand("::: reading-list")).select("section.shelf li")
+    assert items[0].a["href"] == "../engines/notes.html"
+    verdicts = [mark.text for mark in items[0].select(".verdict")]
+    assert verdicts == ["1 holds", "1 differs"]
+    assert "not written yet" in items[1].text
+    assert items[2].a["href"] == "https://example.org/sketch"
+    assert "year unknown" in items[2].text
+    assert "length not known" in items[2].text
+
+
+def test_findings_tell_what_differs_and_why_under_the_name_of_the_page(expander):
+    expanded = expander(None).expand("::: findings")
+    assert (
+        "## [Notes on the Engine](engines/notes.md#numbers-computed-again)" in expanded
+    )
+    [finding] = soup(expanded).select("ul.findings li")
+    assert "It is one in three." in finding.text
+    assert "0.50 nats" in finding.text
+    assert "0.3333 nats" in finding.text
+    assert "note H" in finding.text
+
+
+def test_without_findings_the_block_is_empty(expander, project):
+    del project.page["numbers"][1]
+    assert expander(None).expand("::: findings").strip() == ""
+
+
+def test_the_catalog_tells_of_each_snippet_what_it_is_checked_against(expander):
+    [item] = soup(expander(None).expand("::: snippets")).select("ul.catalog li")
+    assert "math.fsum" in item.text
+    assert "Python alone" in item.text
+    addresses = {link["href"] for link in item.select("a")}
+    assert addresses == {
+        "../snippets/demo.html",
+        "../snippets/demo.py",
+        "../snippets/demo.ipynb",
+        "../engines/notes.html",
+    }
+
+
+def test_the_card_leads_to_the_original_and_to_the_code(expander):
+    card = soup(expander().card())
+    links = {link["href"] for link in card.select("a")}
+    assert "https://example.org/notes" in links
+    assert {f"../snippets/demo.{end}" for end in ("html", "py", "ipynb")} <= links
+    assert "Ada Lovelace" in card.text
+    assert "25 minutes" in card.text
+    assert "Python alone" in card.text
+
+
+def test_the_card_links_what_to_read_before(expander, project):
+    project.write_page(
+        "engines/looms", {**project.page, "title": "Looms"}, project.body
+    )
+    project.entries.append({"page": "engines/looms"})
+    project.page["needs"] = ["engines/looms"]
+    link = soup(expander().card()).find("a", string="Looms")
+    assert link["href"] == "../engines/looms.html"
+
+
+# Slips
+
+
+@pytest.mark.parametrize("name", ["numbers", "questions", "exercises", "cite"])
+def test_blocks_of_a_source_need_a_source(complaint, name):
+    message = complaint(f"::: {name}", key=None)
+    assert f"`::: {name}` belongs on the page of a source" in message
+
+
+def test_an_unknown_directive_is_told(complaint):
+    assert "unknown directive `::: codes demo.add`" in complaint("::: codes demo.add")
+
+
+@pytest.mark.xfail(strict=True, reason="what DIRECTIVE does not match is printed as is")
+@pytest.mark.parametrize("line", [":::code demo.add", " ::: code demo.add", ":::"])
+def test_a_directive_with_a_slip_of_the_pen_is_told_or_taken(expand, line):
+    try:
+        expanded = expand(line)
+    except ContentError:
+        return
+    assert ":::" not in expanded
+
+
+def test_colons_inside_a_line_are_no_directive(expand):
+    assert expand("So ::: it goes.") == "So ::: it goes."

@@ -1,0 +1,145 @@
+"""The whole way through MkDocs: a small site, built by the command an author uses."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).parents[2]
+CONFIG = f"""
+INHERIT: {ROOT}/mkdocs.yml
+nav: [index.md, findings.md, snippets/index.md, engines/notes.md]
+"""
+
+
+def build(project) -> subprocess.CompletedProcess[str]:
+    """Build the project with copies of the site's own machinery."""
+    project.write()
+    for folder in ("hooks", "overrides", "docs/assets"):
+        shutil.copytree(ROOT / folder, project.root / folder)
+    (project.root / "node_modules").symlink_to(ROOT / "node_modules")
+    for name in ("findings", "snippets/index"):
+        block = name.split("/")[0]
+        text = f"# The {block}\n\n::: {block}\n"
+        project.write_page(name, {"title": block}, text)
+    (project.root / "mkdocs.yml").write_text(CONFIG, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict"],
+        cwd=project.root,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(make_project, tmp_path_factory) -> Path:
+    project = make_project(tmp_path_factory.mktemp("site"))
+    project.body += "\nSee [the code](../snippets/demo.ipynb) and $5.\n"
+    built = build(project)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return project.root / "site"
+
+
+def soup(path: Path) -> BeautifulSoup:
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+PAGES = [
+    "index.html",
+    "engines/notes.html",
+    "snippets/demo.html",
+    "snippets/index.html",
+]
+PAGES += ["findings.html", "404.html"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_has_one_policy(site, name):
+    found = soup(site / name).select('meta[http-equiv="Content-Security-Policy"]')
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_loads_from_another_host(site, name):
+    page = soup(site / name)
+    loaded = [e["src"] for e in page.select("[src]")]
+    loaded += [
+        e["href"] for e in page.select("link[href]") if e["rel"] != ["canonical"]
+    ]
+    assert loaded
+    assert not [address for address in loaded if re.match(r"(https?:)?//", address)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_a_page_names_is_there(site, name):
+    page = soup(site / name)
+    addresses = [e["src"] for e in page.select("[src]")]
+    addresses += [e["href"] for e in page.select("a[href], link[href]")]
+    own = {a.split("#")[0] for a in addresses if not re.match(r"https?:|data:", a)}
+    for address in own - {"", "."}:
+        start = site if address.startswith("/") else (site / name).parent
+        target = start / address.lstrip("/")
+        assert target.exists(), address
+
+
+def test_a_source_page_has_its_title_and_its_card(site):
+    page = soup(site / "engines/notes.html")
+    [title] = page.select("h1")
+    assert title.contents[0] == "Notes on the Engine"
+    assert title.find_next("div")["class"] == ["card"]
+
+
+def test_formulas_are_typeset_and_prices_are_not(site):
+    text = (site / "engines/notes.html").read_text(encoding="utf-8")
+    assert "arithmatex" not in text
+    assert '<annotation encoding="application/x-tex">a + b = b + a<' in text
+    assert "and $5." in text
+
+
+def test_directives_and_values_leave_no_trace(site):
+    page = soup(site / "engines/notes.html")
+    assert page.select_one("table.ledger")
+    assert page.select_one("figure svg")
+    assert "It adds 42." in page.article.text
+    assert ":::" not in page.article.text
+    assert "{{" not in page.article.text
+
+
+def test_a_notebook_page_is_slim_and_has_its_card_below_its_title(site):
+    page = soup(site / "snippets/demo.html")
+    assert (site / "snippets/demo.html").stat().st_size < 100_000
+    [title] = page.select("h1")
+    assert title.find_next("div")["class"] == ["card"]
+    assert page.select_one("figure svg title").text.startswith("A line that rises")
+    assert page.select_one(".katex")
+
+
+def test_code_and_notebook_are_downloads_at_stable_addresses(site, execution):
+    code = (site / "snippets/demo.py").read_text(encoding="utf-8")
+    assert code == execution.snippet.text
+    assert '"cells"' in (site / "snippets/demo.ipynb").read_text(encoding="utf-8")
+
+
+def test_styles_and_fonts_of_others_come_with_the_site(site):
+    css = (site / "assets/katex/katex.min.css").read_text(encoding="utf-8")
+    fonts = set(re.findall(r"url\((fonts/[^)]+\.woff2)\)", css))
+    assert fonts
+    assert all((site / "assets/katex" / font).exists() for font in fonts)
+
+
+def test_an_error_of_an_author_stops_the_build_without_a_traceback(new_project):
+    new_project.page["kind"] = "tweet"
+    built = build(new_project)
+    assert built.returncode != 0
+    assert "docs/engines/notes.md: front matter" in built.stderr
+    assert "`kind`" in built.stderr
+    assert "Cure: mend these fields" in built.stderr
+    assert "Traceback" not in built.stderr

@@ -1,0 +1,139 @@
+"""Formulas typeset at build time, and what is not a formula left alone."""
+
+import re
+
+import pytest
+from errors import ContentError
+from tex import mark_dollars, typeset, typeset_marked
+
+
+def inline(tex: str) -> str:
+    return rf'<span class="arithmatex">\({tex}\)</span>'
+
+
+def display(tex: str) -> str:
+    return f'<div class="arithmatex">\\[\n{tex}\n\\]</div>'
+
+
+# typeset
+
+
+def test_a_formula_carries_mathml_with_its_tex():
+    rendered = typeset("a^2", display=False)
+    assert "<math" in rendered
+    assert '<annotation encoding="application/x-tex">a^2</annotation>' in rendered
+    assert "katex-display" not in rendered
+
+
+def test_a_display_can_be_scrolled_by_keyboard_and_has_a_name():
+    [tag] = re.findall(r"<span [^>]*katex-display[^>]*>", typeset("a", display=True))
+    assert 'tabindex="0"' in tag
+    assert 'role="group"' in tag
+    assert "aria-label=" in tag
+
+
+def test_an_inline_formula_takes_no_focus():
+    assert "tabindex" not in typeset("a", display=False)
+
+
+@pytest.mark.parametrize("tex", [r"\frac{1}", r"\unheard", "a}", "$"])
+def test_wrong_tex_is_refused_in_katex_own_words(tex):
+    with pytest.raises(ValueError, match="KaTeX parse error"):
+        typeset(tex, display=False)
+
+
+def test_what_only_latex_tolerates_is_refused():
+    with pytest.raises(ValueError, match="unicode"):
+        typeset("é", display=False)
+
+
+def test_a_formula_is_typeset_once():
+    assert typeset("q + q", display=True) is typeset("q + q", display=True)
+
+
+# typeset_marked
+
+
+def test_formulas_of_a_page_are_replaced_and_the_rest_stays():
+    page = f"<p>So {inline('a')} is <b>it</b>.</p>\n{display('b')}\n<p>end</p>"
+    typeset_page = typeset_marked(page, "docs/a.md")
+    assert typeset_page == (
+        f"<p>So {typeset('a', False)} is <b>it</b>.</p>\n{typeset('b', True)}\n"
+        "<p>end</p>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("a &lt; b", "a < b"),
+        (
+            r"\begin{matrix} a &amp; b \end{matrix}",
+            r"\begin{matrix} a & b \end{matrix}",
+        ),
+    ],
+)
+def test_escaped_html_inside_a_formula_is_tex_again(written, meant):
+    assert typeset_marked(inline(written), "docs/a.md") == typeset(meant, False)
+
+
+def test_a_bad_formula_names_page_and_formula():
+    with pytest.raises(ContentError) as error:
+        typeset_marked(inline(r"\frac{1}"), "docs/engines/notes.md")
+    message = str(error.value)
+    assert message.startswith("docs/engines/notes.md: ")
+    assert r"`\frac{1}`" in message
+    assert "KaTeX parse error" in message
+    assert "Cure: mend the TeX" in message
+
+
+# mark_dollars
+
+
+def test_dollars_are_marked_as_markdown_pages_have_them():
+    assert mark_dollars("<p>So $a$, and $b + c$.</p>") == (
+        f"<p>So {inline('a')}, and {inline('b + c')}.</p>"
+    )
+
+
+def test_two_dollars_are_a_display_even_over_lines():
+    assert mark_dollars("<p>$$\na\n$$</p>") == (
+        '<p><div class="arithmatex">\\[\na\n\\]</div></p>'
+    )
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "<p>It costs $5.</p>",
+        "<p>It costs $5 here and $6 there.</p>",
+        "<p>from $5 to $6</p>",
+        "<p>$5–$6</p>",
+        r"<p>\$5 and \$6</p>",
+        "<p>US$5, US$6</p>",
+        "<p>a $\nb$ c</p>",
+    ],
+)
+def test_prices_are_no_formulas(fragment):
+    assert mark_dollars(fragment) == fragment
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "<p><code>$HOME:$PATH</code></p>",
+        "<pre>$a$</pre>",
+        "<pre><code>x = '$a$'</code></pre>",
+        "<svg><text>$a$</text></svg>",
+        "<script>f($a$)</script>",
+    ],
+)
+def test_dollars_in_code_and_pictures_stay(fragment):
+    assert mark_dollars(fragment) == fragment
+
+
+def test_a_formula_between_two_pieces_of_code_is_marked():
+    fragment = "<code>$x</code> is $a$ and <code>$y</code>"
+    assert mark_dollars(fragment) == (
+        f"<code>$x</code> is {inline('a')} and <code>$y</code>"
+    )

@@ -1,0 +1,90 @@
+"""rnn_parameters.py against torch's layers, counted weight by weight."""
+
+import math
+
+import pytest
+import rnn_parameters
+import torch
+
+LAYERS = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+SIZES = [(65, 128, 2), (27, 100, 2), (4, 3, 1), (5, 7, 4)]
+
+
+def modules(kind, V, H, N):
+    """char-rnn's model from torch's parts, without memory for its weights."""
+    with torch.device("meta"):
+        return torch.nn.ModuleList([LAYERS[kind](V, H, N), torch.nn.Linear(H, V)])
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("sizes", [*SIZES, (78, 512, 3), (101, 700, 3)])
+def test_parameters_equal_torch(kind, sizes):
+    expected = sum(w.numel() for w in modules(kind, *sizes).parameters())
+    assert rnn_parameters.parameters(kind, *sizes) == expected
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("sizes", SIZES)
+def test_multiply_adds_are_the_matrices_but_the_first(kind, sizes):
+    expected = sum(
+        w.numel()
+        for name, w in modules(kind, *sizes).named_parameters()
+        if w.ndim == 2 and not name.endswith("weight_ih_l0")
+    )
+    assert rnn_parameters.multiply_adds(kind, *sizes) == expected
+
+
+@pytest.mark.parametrize(("V", "H"), [(65, 100), (4, 3)])
+def test_min_char_rnn_has_one_bias_less_than_torch(V, H):
+    expected = sum(w.numel() for w in modules("rnn", V, H, 1).parameters()) - H
+    assert rnn_parameters.min_char_rnn_parameters(V, H) == expected
+
+
+def test_by_hand():
+    # one gate: W_x 2 x 3, W_h 2 x 2, two biases of 2; decoder 2 x 3 and 3
+    assert rnn_parameters.parameters("rnn", 3, 2, 1) == 6 + 4 + 4 + 6 + 3
+    assert rnn_parameters.layer_parameters(3, 2, 4) == 4 * (6 + 4 + 4)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_vocabulary_undoes_the_count(kind):
+    for V, H, N in SIZES:
+        total = rnn_parameters.parameters(kind, V, H, N)
+        assert rnn_parameters.vocabulary_for(total, kind, H, N) == pytest.approx(V)
+
+
+def test_vocabularies_that_round_to_the_post():
+    """116 to 154 letters give 3.5 million, one fewer or one more does not."""
+    rounded = {
+        V: round(rnn_parameters.parameters("lstm", V, 512, 2) / 1e6, 1)
+        for V in range(60, 220)
+    }
+    fitting = [V for V, millions in rounded.items() if millions == 3.5]
+    numbers = rnn_parameters.numbers()
+    assert fitting[0] == numbers["least_vocabulary_for_3_5m"]
+    assert fitting[-1] == numbers["most_vocabulary_for_3_5m"]
+    assert not fitting[0] <= 96 <= fitting[-1]
+
+
+def test_batches():
+    """Cut like char-rnn's loader: whole batches only, validation takes the rest."""
+    assert rnn_parameters.batches(1000, 5, 10, 0.95) == (19, 1)
+    assert rnn_parameters.batches(1049, 5, 10, 0.95) == (19, 1)
+    assert rnn_parameters.batches(1050, 5, 10, 0.5) == (10, 11)
+
+
+def test_doubling_the_state():
+    numbers = rnn_parameters.numbers()
+    assert numbers["work_ratio_state_to_state"] == 4
+    # what grows only linearly keeps the whole below four
+    assert 3 < numbers["parameter_ratio_double_h"] < 4
+    assert 3 < numbers["work_ratio_whole_step"] < 4
+    assert numbers["uniform_v78_nats"] == pytest.approx(-math.log(1 / 78))
+
+
+def test_bad_input_says_what_is_wrong():
+    with pytest.raises(ValueError, match="kind must be one of rnn, gru, lstm, got 'l"):
+        rnn_parameters.parameters("lstn", 5, 5, 1)
+    for sizes in ((0, 5, 1), (5, 0, 1), (5, 5, 0)):
+        with pytest.raises(ValueError, match="V, H and N must be >= 1"):
+            rnn_parameters.parameters("gru", *sizes)

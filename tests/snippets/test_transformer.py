@@ -1,0 +1,247 @@
+"""transformer.py against torch.nn with copied weights, and its own claims."""
+
+import math
+
+import pytest
+import torch
+import transformer as t
+from torch import nn
+
+TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
+SIZES = {"d_model": 24, "d_ff": 40, "n_heads": 4, "d_k": 6, "d_v": 6}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def double():
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(3)
+    model = t.Transformer(13, n_layers=2, dropout=0.0, **SIZES).eval()
+    for p in model.parameters():  # gains and biases away from one and zero
+        if p.ndim == 1:
+            nn.init.normal_(p, mean=1.0 if p.shape == (24,) else 0.0, std=0.3)
+    return model
+
+
+@torch.no_grad()
+def copy_attention(ours, theirs):
+    stacked = torch.cat([ours.W_q.weight, ours.W_k.weight, ours.W_v.weight])
+    theirs.in_proj_weight.copy_(stacked)
+    theirs.out_proj.weight.copy_(ours.W_o.weight)
+    theirs.in_proj_bias.zero_()  # the paper's projections have none
+    theirs.out_proj.bias.zero_()
+
+
+def copy_layer(ours, theirs):
+    copy_attention(ours.self_attention, theirs.self_attn)
+    if hasattr(ours, "cross_attention"):
+        copy_attention(ours.cross_attention, theirs.multihead_attn)
+    theirs.linear1.load_state_dict(ours.ffn[0].state_dict())
+    theirs.linear2.load_state_dict(ours.ffn[2].state_dict())
+    for i, add in enumerate(ours.add, start=1):
+        getattr(theirs, f"norm{i}").load_state_dict(add.norm.state_dict())
+
+
+LAYER = {"dropout": 0.0, "batch_first": True, "norm_first": False}
+
+
+def test_encoder_layer_equals_torch(model):
+    theirs = nn.TransformerEncoderLayer(24, 4, 40, **LAYER)
+    copy_layer(model.encoder[0], theirs)
+    x = torch.randn(3, 5, 24)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]]).bool()
+    got = model.encoder[0](x, mask[:, None, None])
+    torch.testing.assert_close(got, theirs(x, src_key_padding_mask=~mask), **TOLERANCE)
+
+
+def test_decoder_layer_equals_torch(model):
+    theirs = nn.TransformerDecoderLayer(24, 4, 40, **LAYER)
+    copy_layer(model.decoder[1], theirs)
+    x, memory = torch.randn(2, 5, 24), torch.randn(2, 7, 24)
+    causal = torch.ones(5, 5).tril().bool()
+    memory_mask = torch.arange(7) < torch.tensor([[7], [4]])
+    got = model.decoder[1](x, memory, causal, memory_mask[:, None, None])
+    want = theirs(x, memory, tgt_mask=~causal, memory_key_padding_mask=~memory_mask)
+    torch.testing.assert_close(got, want, **TOLERANCE)
+
+
+def test_whole_model_equals_torch(model):
+    theirs = nn.Transformer(24, 4, 2, 2, 40, **LAYER)
+    # torch adds a normalization after each stack, which the paper does not have
+    theirs.encoder.norm = theirs.decoder.norm = None
+    for ours, other in zip(model.encoder, theirs.encoder.layers, strict=True):
+        copy_layer(ours, other)
+    for ours, other in zip(model.decoder, theirs.decoder.layers, strict=True):
+        copy_layer(ours, other)
+    source = torch.tensor([[5, 6, 7, 8, 9, 10], [3, 4, 5, 0, 0, 0]])
+    target = torch.tensor([[1, 9, 8, 7], [1, 5, 0, 0]])
+
+    def embed(ids):  # written again, with cosines and sines from complex numbers
+        T = ids.shape[1]
+        omega = 10000.0 ** (-torch.arange(12) / 12)
+        turn = torch.polar(torch.ones(T, 12), torch.arange(T)[:, None] * omega)
+        pe = torch.stack((turn.imag, turn.real), dim=-1).reshape(T, 24)
+        return math.sqrt(24) * model.embedding[ids] + pe
+
+    out = theirs(
+        embed(source),
+        embed(target),
+        tgt_mask=torch.ones(4, 4).tril() == 0,
+        src_key_padding_mask=source == 0,
+        tgt_key_padding_mask=target == 0,
+        memory_key_padding_mask=source == 0,
+    )
+    want = out @ model.embedding.T
+    torch.testing.assert_close(model(source, target), want, **TOLERANCE)
+
+
+def test_gradients_flow_to_every_parameter(model):
+    model.train()(
+        torch.tensor([[3, 4]]), torch.tensor([[1, 4]])
+    ).square().sum().backward()
+    for name, p in model.named_parameters():
+        assert p.grad is not None, name
+        assert p.grad.abs().sum() > 0, name
+
+
+def test_causal_mask_leaks_nothing(model):
+    source = torch.tensor([[5, 6, 7]])
+    target = torch.tensor([[1, 9, 8, 7, 6]])
+    before = model(source, target)
+    for position in range(1, 5):
+        changed = target.clone()
+        changed[0, position:] = 12
+        after = model(source, changed)
+        assert torch.equal(after[:, :position], before[:, :position])
+        assert (after[:, position] - before[:, position]).abs().max() > 1e-3
+
+
+def test_padding_changes_nothing(model):
+    source, target = torch.tensor([[5, 6, 7]]), torch.tensor([[1, 9, 8]])
+    padded = nn.functional.pad(source, (0, 4)), nn.functional.pad(target, (0, 2))
+    got = model(*padded)[:, :3]
+    torch.testing.assert_close(got, model(source, target), **TOLERANCE)
+
+
+def test_embedding_is_scaled_and_shared(model):
+    ids = torch.tensor([[4, 4]])
+    x = model.embed(ids)
+    want = math.sqrt(24) * model.embedding[4] + torch.tensor([0.0, 1.0] * 12)
+    torch.testing.assert_close(x[0, 0], want, **TOLERANCE)
+    assert sum(p.shape == (13, 24) for p in model.parameters()) == 1
+
+
+def test_embedding_starts_with_variance_one_over_width():
+    torch.manual_seed(0)
+    weights = t.Transformer(2000, n_layers=0, d_model=64).embedding
+    assert weights.var().item() == pytest.approx(1 / 64, rel=0.02)
+
+
+def test_dropout_is_on_in_training_alone():
+    torch.manual_seed(0)
+    model = t.Transformer(13, n_layers=1, dropout=0.5, **SIZES)
+    source, target = torch.tensor([[5, 6, 7]]), torch.tensor([[1, 9, 8]])
+    assert not torch.equal(model(source, target), model(source, target))
+    x = model.embed(source)
+    assert (x == 0).any()  # on the sum of embedding and position
+    layer = model.encoder[0]
+    assert layer.add[0].dropout.p == layer.add[1].dropout.p == 0.5
+    model.eval()
+    assert torch.equal(model(source, target), model(source, target))
+    # what the sub-layer adds is dropped, never the stream itself
+    add = t.Residual(24, 0.5).train()
+    add.dropout.p = 1.0
+    y = torch.randn(2, 3, 24)
+    torch.testing.assert_close(add(y, torch.randn(2, 3, 24)), add.norm(y), **TOLERANCE)
+
+
+def test_default_is_the_base_model():
+    model = t.Transformer(50, n_layers=1)
+    assert model.dropout.p == 0.1
+    assert (model.d_model, model.encoder[0].self_attention.n_heads) == (512, 8)
+    assert model.encoder[0].ffn[0].out_features == 2048
+
+
+def test_count_equals_a_real_model_and_torch():
+    small = t.Transformer(13, n_layers=2, **SIZES)
+    real = sum(p.numel() for p in small.parameters())
+    assert t.count(13, n_layers=2, **SIZES) == real
+    with torch.device("meta"):
+        theirs = nn.Transformer(24, 4, 2, 2, 40, batch_first=True)
+    biases, final_norms = 6 * 4 * 24, 2 * 48
+    want = sum(p.numel() for p in theirs.parameters()) - biases - final_norms
+    assert real - 13 * 24 == want
+
+
+def test_worked_example_encoder_layer():
+    # 4 d^2 attention; 2 d d_ff + d_ff + d feed-forward; two normalizations of 2 d
+    want = 4 * 512**2 + 2 * 512 * 2048 + 2048 + 512 + 2 * 1024
+    layer = t.EncoderLayer(512, 2048, 8, 64, 64, 0.1)
+    assert t.parameters(layer) == want == 3_150_336
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "match"),
+    [
+        ([[5, 6], [5, 6]], [[1, 2]], "target has 1 rows, want 2"),
+        ([[0, 6]], [[1, 2]], "source has a row that starts with padding"),
+        ([[5, 6]], [[0, 2]], "target has a row that starts with padding"),
+        ([[5] * 600], [[1]], r"ids have shape \(1, 600\), want \(B, T\) .* 512"),
+    ],
+)
+def test_bad_input(model, source, target, match):
+    with pytest.raises(ValueError, match=match):
+        model(torch.tensor(source), torch.tensor(target))
+
+
+def test_odd_width_is_refused():
+    with pytest.raises(ValueError, match="d_model is 7, want an even number"):
+        t.Transformer(10, d_model=7)
+
+
+# ---- the demonstration ---------------------------------------------------------------
+
+
+def test_schedule_by_hand():
+    assert t.learning_rate(4, 16, 16) == pytest.approx(0.25 * 4 / 64)
+    assert t.learning_rate(64, 16, 16) == pytest.approx(0.25 / 8)
+
+
+def test_batch_is_a_reversal():
+    source, target = t.batch(7, torch.Generator().manual_seed(0))
+    assert source.shape == (7, t.LENGTH)
+    assert torch.equal(source[:, 0], target[:, -1])
+    assert torch.equal(source[:, 1], target[:, -2])
+    assert source.min() >= 2
+    assert source.max() < 2 + t.N_TOKENS
+
+
+def test_greedy_writes_what_a_model_given_its_own_output_predicts(model):
+    source = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    written = t.greedy(model, source, 4)
+    assert written.shape == (2, 4)
+    shifted = nn.functional.pad(written[:, :-1], (1, 0), value=t.START)
+    assert torch.equal(model(source, shifted).argmax(-1), written)
+
+
+def test_every_seed_learns_to_write_backwards():
+    torch.set_default_dtype(torch.float32)
+    try:
+        for seed in t.SEEDS:
+            assert t.reversed_share(t.tiny(seed)) < 0.02
+            model, losses = t.train(seed)
+            assert t.reversed_share(model) > 0.3  # chance: 8^-4
+            assert losses[-1] < 0.8 < math.log(t.N_TOKENS) < losses[0]
+    finally:
+        torch.set_default_dtype(torch.float64)
+
+
+def test_without_positions_order_is_invisible():
+    assert t.reordering_effect(True) > 0.1
+    assert t.reordering_effect(False) < 1e-10

@@ -1,0 +1,225 @@
+"""transformer_budget.py against PyTorch and against the model in transformer.py."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+import transformer
+import transformer_budget as b
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def sizes(row):
+    return {
+        "n_layers": row.n_layers,
+        "d_model": row.d_model,
+        "d_ff": row.d_ff,
+        "n_heads": row.n_heads,
+        "d_k": row.d_k,
+        "d_v": row.d_v,
+    }
+
+
+# ---- parameters ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", b.TABLE_3)
+def test_every_row_equals_the_model_built(name):
+    row = b.TABLE_3[name]
+    assert b.parameters(row, 37000) == transformer.count(37000, **sizes(row))
+
+
+@pytest.mark.parametrize("row", [b.BASE, b.BIG])
+def test_relation_to_torch(row):
+    n = row.n_layers
+    with torch.device("meta"):
+        theirs = torch.nn.Transformer(
+            row.d_model, row.n_heads, n, n, row.d_ff, batch_first=True
+        )
+    count = sum(p.numel() for p in theirs.parameters())
+    # torch has biases in 3 n attentions of four projections, and two more LayerNorms
+    extra = 3 * n * 4 * row.d_model + 2 * 2 * row.d_model
+    assert count == b.parameters(row, 0) + extra
+
+
+def test_encoder_and_decoder_apart():
+    encoder, decoder = b.stacks(b.BASE)
+    layer = (512, 2048, 8, 64, 64, 0.0)
+    with torch.device("meta"):
+        assert encoder == 6 * transformer.parameters(transformer.EncoderLayer(*layer))
+        assert decoder == 6 * transformer.parameters(transformer.DecoderLayer(*layer))
+
+
+def test_value_width_counts_as_well():
+    row = b.Row(0, n_layers=1, d_model=10, d_ff=7, n_heads=3, d_k=2, d_v=5)
+    assert b.parameters(row, 11) == transformer.count(11, **sizes(row))
+
+
+# ---- vocabulary ----------------------------------------------------------------------
+
+ROUND = {
+    "nearest": lambda x: math.floor(x + 0.5),
+    "down": math.floor,
+    "up": math.ceil,
+}
+
+
+@pytest.mark.parametrize("rounding", b.ROUNDING)
+@pytest.mark.parametrize("name", b.TABLE_3)
+def test_interval_is_exactly_what_prints_so(name, rounding):
+    row = b.TABLE_3[name]
+    low, high = b.vocabulary_interval(row, rounding)
+
+    def prints(vocab):
+        return ROUND[rounding](b.parameters(row, vocab) / 1e6)
+
+    assert prints(low) == prints(high) == row.printed_millions
+    assert prints(low - 1) == row.printed_millions - 1
+    assert prints(high + 1) == row.printed_millions + 1
+
+
+@pytest.mark.parametrize("rounding", b.ROUNDING)
+def test_interval_at_exact_bounds(rounding):
+    # one parameter per row of the table and no body: the interval is the definition
+    row = b.Row(3, n_layers=0, d_model=1)
+    want = {"nearest": (2_500_000, 3_499_999), "down": (3_000_000, 3_999_999)}
+    want["up"] = (2_000_001, 3_000_000)
+    assert b.vocabulary_interval(row, rounding) == want[rounding]
+
+
+def test_no_row_fits_the_stated_vocabulary():
+    for row in b.TABLE_3.values():
+        assert round(b.parameters(row, 37000) / 1e6) != row.printed_millions
+
+
+@pytest.mark.parametrize("rounding", b.ROUNDING)
+def test_one_vocabulary_fits_ten_rows_and_never_big(rounding):
+    assert len(b.ALL_BUT_BIG) == 10
+    low, high = b.common_interval(b.ALL_BUT_BIG, rounding)
+    assert 37000 < low <= high
+    fits = [
+        all(
+            ROUND[rounding](b.parameters(row, v) / 1e6) == row.printed_millions
+            for row in b.ALL_BUT_BIG
+        )
+        for v in range(38000, 44000)
+    ]
+    assert [v for v, ok in enumerate(fits, 38000) if ok] == list(range(low, high + 1))
+    assert b.vocabulary_interval(b.BIG, rounding)[1] < low
+
+
+def test_common_interval_can_be_empty():
+    low, high = b.common_interval(b.TABLE_3.values())
+    assert low > high
+
+
+# ---- schedule ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("d_model", "warmup"), [(512, 4000), (1024, 4000), (64, 10)])
+def test_schedule_in_a_torch_scheduler(d_model, warmup):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    # the textbook form: a ramp to the peak, then decay from it
+    peak = 1 / math.sqrt(d_model * warmup)
+
+    def rate(i):
+        return peak * min((i + 1) / warmup, math.sqrt(warmup / (i + 1)))
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    for step in range(1, 2 * warmup):
+        got = b.learning_rate(step, d_model, warmup)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(got, rel=1e-10)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_peak_is_at_the_end_of_the_warm_up():
+    rates = [b.learning_rate(step) for step in range(1, 9000)]
+    assert rates.index(max(rates)) + 1 == 4000
+    assert b.learning_rate(1, 4, 1) == 0.5
+
+
+# ---- costs ---------------------------------------------------------------------------
+
+
+def test_crossover_is_the_width():
+    for d in (7, 64, 512):
+        assert b.crossover(d) == d
+
+
+def test_table_1_by_hand():
+    got = {name: cost(5, 2) for name, cost in b.TABLE_1.items()}
+    assert list(got.values()) == [50, 20, 60, 640]
+
+
+@pytest.mark.parametrize("n", [5, 12])
+def test_encoder_layer_multiplications_equal_torchs_counter(n):
+    row = b.Row(0, n_layers=1, d_model=24, d_ff=40, n_heads=4, d_k=6, d_v=3)
+    layer = transformer.EncoderLayer(24, 40, 4, 6, 3, 0.0)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        layer(torch.zeros(1, n, 24), torch.ones(1, 1, 1, n, dtype=torch.bool))
+    squared, linear = b.encoder_layer_multiplications(n, row)
+    assert counter.get_total_flops() == 2 * (squared + linear)
+    assert squared == 2 * 6 * 4 * n * n - (6 - 3) * 4 * n * n
+
+
+def test_hardware_flops_by_hand():
+    assert b.hardware_flops(1 / 24, 2, 0.5) == pytest.approx(3600 * 2 * 0.5e12)
+
+
+def test_model_flops_equal_torchs_counter():
+    # forward and backward of a model whose matrices hold nearly all parameters
+    row = b.Row(0, n_layers=1, d_model=64, d_ff=256, n_heads=2, d_k=32, d_v=32)
+    model = transformer.Transformer(500, dropout=0.0, **sizes(row))
+    ids = torch.randint(1, 500, (1, 20), generator=torch.Generator().manual_seed(0))
+    with FlopCounterMode(display=False) as counter:
+        model(ids, ids).sum().backward()
+    squared = 3 * 2 * 3 * 2 * 20 * 20 * 64  # three attentions, forward and backward
+    matrices = counter.get_total_flops() - squared
+    got = b.model_flops(row, n_steps=1, vocab=500, tokens=20)
+    assert matrices == pytest.approx(got, rel=0.01)  # biases and gains: under 1 %
+    assert b.model_flops(row, n_steps=7, vocab=500, tokens=20) == pytest.approx(7 * got)
+
+
+# ---- label smoothing -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("epsilon", "vocab"), [(0.1, 37000), (0.2, 50), (0.0, 10)])
+def test_floor_is_what_a_perfect_model_pays(epsilon, vocab):
+    right, other = b.smoothed_target(epsilon, vocab)
+    assert right + (vocab - 1) * other == pytest.approx(1.0, abs=1e-12)
+    p = torch.full((vocab,), max(other, 1e-300), dtype=torch.float64)
+    p[3] = right
+    target = torch.tensor(3)
+    loss = F.cross_entropy(p.log(), target, label_smoothing=epsilon).item()
+    assert b.smoothing_floor(epsilon, vocab) == pytest.approx(loss, abs=1e-10)
+    for factor in (0.5, 2.0):  # any other belief costs more
+        if epsilon:
+            q = p.clone()
+            q[5] *= factor
+            worse = F.cross_entropy(q.log(), target, label_smoothing=epsilon).item()
+            assert worse > loss
+
+
+# ---- bad input -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: b.parameters(b.BASE, -1), "vocab is -1, want at least 0"),
+        (
+            lambda: b.vocabulary_interval(b.BASE, "odd"),
+            "rounding is 'odd', want one of",
+        ),
+        (lambda: b.learning_rate(0), "step is 0, warmup 4000"),
+        (lambda: b.learning_rate(1, 512, 0), "step is 1, warmup 0"),
+        (lambda: b.smoothing_floor(1.0, 10), r"epsilon 1.0, vocab 10: want"),
+        (lambda: b.smoothing_floor(-0.1, 10), r"epsilon -0.1, vocab 10: want"),
+        (lambda: b.smoothing_floor(0.1, 1), r"epsilon 0.1, vocab 1: want"),
+    ],
+)
+def test_bad_input(call, match):
+    with pytest.raises(ValueError, match=match):
+        call()

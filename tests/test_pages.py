@@ -1,0 +1,133 @@
+"""What every page owes its reader."""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from pages import load_source
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+DOCS = ROOT / "docs"
+PAGES = {
+    page.key: page
+    for path in sorted(DOCS.rglob("*.md"))
+    if (page := load_source(path, DOCS))
+}
+FENCE = re.compile(r"```python\n(.*?)```", re.S)
+SOLUTIONS = {
+    f"{key}-{number}": code
+    for key, page in PAGES.items()
+    for number, exercise in enumerate(page.facts.exercises, start=1)
+    for code in FENCE.findall(exercise.solution)
+}
+
+each_page = pytest.mark.parametrize("key", PAGES)
+
+
+def test_there_are_pages():
+    assert len(PAGES) >= 3
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS)
+def test_a_solution_runs_and_asserts_its_claim(solution, tmp_path):
+    code = SOLUTIONS[solution]
+    assert re.search(r"^assert ", code, re.M)
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT / "snippets"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+
+
+@each_page
+def test_some_exercise_is_solved_in_code(key):
+    assert any(name.startswith(f"{key}-") for name in SOLUTIONS)
+
+
+@each_page
+def test_every_row_of_the_ledger_is_true(key, site):
+    for row in site.ledgers[key]:
+        assert row.fact.truth(row.ours) == row.fact.verdict, row.fact.what
+
+
+@each_page
+def test_no_row_stands_twice(key):
+    rows = Counter((row.what, row.where) for row in PAGES[key].facts.numbers)
+    assert not [row for row, count in rows.items() if count > 1]
+
+
+@each_page
+def test_shows_the_code_and_at_least_one_figure(key):
+    text = (DOCS / f"{key}.md").read_text()
+    assert "::: code " in text
+    assert "::: figure " in text
+    for directive in ("numbers", "questions", "exercises", "cite"):
+        assert text.count(f"\n::: {directive}\n") == 1
+
+
+@each_page
+def test_every_snippet_of_the_page_is_shown_or_quoted_on_it(key):
+    text = (DOCS / f"{key}.md").read_text()
+    for name in PAGES[key].facts.snippets:
+        assert re.search(rf"::: (code|figure) {name}[.#]|\{{\{{ ?{name}\.", text), name
+
+
+@each_page
+def test_what_it_teaches_has_a_fitting_length(key):
+    text = (DOCS / f"{key}.md").read_text()
+    part = re.search(r"^## What it teaches$(.*?)^## ", text, re.M | re.S)
+    words = len(part[1].split())
+    assert 250 <= words <= 1500
+
+
+def test_every_page_is_in_the_navigation(site):
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    for key in site.pages:
+        assert f"- {key}.md\n" in navigation
+
+
+def test_the_navigation_follows_the_reading_order(site):
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    positions = [navigation.index(f"{page.key}.md") for page in site.in_reading_order]
+    assert positions == sorted(positions)
+
+
+def test_spelling():
+    process = subprocess.run(
+        [
+            BIN / "typos",
+            "docs",
+            "snippets",
+            "hooks",
+            "tests",
+            "README.md",
+            "CONTRIBUTING.md",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (process.returncode, process.stdout) == (0, "")
+
+
+def test_the_repository_names_no_registry_and_no_absolute_path():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    forbidden = re.compile(
+        r"//[^ /]*(npmj[s]|pyp[i]|pythonhoste[d])|(?<![\w.])/(home|root|wor[k])/\w"
+    )
+    faults = [
+        f"{name}: {match[0]}"
+        for name in listed.stdout.split()
+        if (match := forbidden.search((ROOT / name).read_text(errors="ignore")))
+    ]
+    assert not faults

@@ -1,0 +1,145 @@
+"""Every snippet as a file, as a module and as a program."""
+
+import ast
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NAMES = sorted(path.stem for path in (ROOT / "snippets").glob("*.py"))
+STANDARD = set(sys.stdlib_module_names)
+MAIN_CELL = """\
+if __name__ == "__main__":
+    results = numbers()
+    for name, value in results.items():
+        print(f"{name:<44} {value:.10g}")"""
+
+# Python runs this before a program when it lies on PYTHONPATH: the network is cut.
+NO_NETWORK = """
+import socket
+def refuse(*args, **kwargs):
+    raise OSError("a snippet asked for the network")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+"""
+
+each_snippet = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Run a snippet as a program: empty folder, no network, one thread."""
+    cut = tmp_path_factory.mktemp("cut")
+    (cut / "sitecustomize.py").write_text(NO_NETWORK)
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        empty = tmp_path_factory.mktemp("empty")
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(cut),
+            "OMP_NUM_THREADS": "1",
+        }
+        process = subprocess.run(
+            [sys.executable, str(ROOT / "snippets" / f"{name}.py"), *arguments],
+            cwd=empty,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert not list(empty.iterdir()), f"{name} left files behind"
+        return process
+
+    return run
+
+
+def test_the_network_really_is_cut(ran, tmp_path):
+    asks = tmp_path / "asks.py"
+    asks.write_text("import socket; socket.create_connection(('127.0.0.1', 9))")
+    process = ran(str(asks.with_suffix("")))
+    assert "a snippet asked for the network" in process.stderr
+
+
+@each_snippet
+def test_runs_alone_and_prints_its_numbers(name, ran, site):
+    process = ran(name)
+    assert (process.returncode, process.stderr) == (0, "")
+    printed = dict(re.findall(r"^(\w+) +(\S+)$", process.stdout, re.M))
+    results = site.executions[name].results
+    assert printed.keys() >= results.keys()
+    for key, value in results.items():
+        assert math.isclose(float(printed[key]), value, rel_tol=1e-6, abs_tol=1e-12), (
+            key
+        )
+
+
+@each_snippet
+def test_importing_it_does_no_work(name):
+    code = f"import sys; sys.path.insert(0, 'snippets'); import {name}"
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-X", "importtime", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (process.returncode, process.stdout) == (0, "")
+    assert "matplotlib" not in process.stderr
+
+
+@each_snippet
+def test_depends_on_nothing_but_python_numpy_and_torch(name, site):
+    imported = {
+        alias.split(".")[0]
+        for node in ast.walk(site.executions[name].snippet.tree)
+        for alias in (
+            [a.name for a in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported - STANDARD <= {"numpy", "torch", "matplotlib"}
+
+
+@each_snippet
+def test_is_short(name, site):
+    assert site.executions[name].snippet.code_lines <= 250
+
+
+@each_snippet
+def test_ends_in_the_cell_that_prints_its_numbers(name, site):
+    cell = site.executions[name].snippet.notebook.cells[-1].source
+    if "argparse" in site.executions[name].snippet.text:
+        assert 'if __name__ == "__main__":' in cell
+        assert "results = " in cell
+    else:
+        assert cell == MAIN_CELL
+
+
+@each_snippet
+def test_public_functions_are_typed_and_documented(name, site):
+    for symbol, node in site.executions[name].snippet.symbols.items():
+        if isinstance(node, ast.ClassDef) or symbol.split(".")[-1].startswith("_"):
+            continue
+        assert ast.get_docstring(node), f"{symbol} has no docstring"
+        assert node.returns, f"{symbol} says not what it returns"
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        untyped = [a.arg for a in arguments if not a.annotation and a.arg != "self"]
+        assert not untyped, f"{symbol} has untyped {untyped}"
+
+
+@each_snippet
+def test_has_a_file_of_tests(name):
+    text = (ROOT / f"tests/snippets/test_{name}.py").read_text()
+    assert re.search(r"\b(torch|scipy)\b", text), "compared with nothing independent"
+
+
+@each_snippet
+def test_stands_on_a_page(name, site):
+    assert site.pages_using(name)
