@@ -15,7 +15,7 @@ import figures
 import jinja2
 from errors import ContentError
 from markupsafe import Markup
-from pages import SourcePage
+from pages import SourcePage, scientific
 from site_model import SiteModel
 
 DIRECTIVE = re.compile(
@@ -56,13 +56,14 @@ class Expander:
         if match["format"] is None:
             return f"{int(value)}" if value.is_integer() else f"{value:.4g}"
         try:
-            return format(value, match["format"])
+            text = format(value, match["format"])
         except ValueError as error:
             raise ContentError(
                 self.where,
                 f"`{match[0]}`: {error}",
                 "use a format such as :.3f or :,.0f",
             ) from error
+        return scientific(text) if "e" in text else text
 
     def _directive(self, match: re.Match[str]) -> str:
         expand = {
@@ -72,6 +73,7 @@ class Expander:
             "questions": self._questions,
             "exercises": self._exercises,
             "cite": self._cite,
+            "totals": self._whole_site_block,
             "reading-list": self._whole_site_block,
             "findings": self._findings,
             "snippets": self._whole_site_block,

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -32,9 +31,13 @@ AT_ONCE = 2
 CELL_TIMEOUT = 120  # seconds
 DRAWING = re.compile(r"^(draw_\w+)\(\)", re.M)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-RESULTS = """
+START_CLOCK = "import time as _time; _begun = _time.process_time()"
+READ_BACK = """
 import json as _json
-print(_json.dumps({k: float(v) for k, v in results.items()}, allow_nan=False))
+print(_json.dumps({
+    "seconds": round(_time.process_time() - _begun, 2),
+    "results": {key: float(value) for key, value in results.items()},
+}, allow_nan=False))
 """
 RAISED = (CellExecutionError, CellTimeoutError, DeadKernelError)
 
@@ -54,7 +57,7 @@ class Execution:
 
     @property
     def seconds(self) -> float:
-        """Wall time of all cells, the kernel's own start left out."""
+        """Processor time of all cells, imports among them, on one thread."""
         return float(self.notebook.metadata["rederived"]["seconds"])
 
     @property
@@ -125,7 +128,7 @@ def _key(snippet: Snippet) -> str:
     """What a result depends on: the file, how figures are drawn, the versions."""
     parts = [
         snippet.text,
-        figures.SETUP,
+        figures.SETUP + START_CLOCK + READ_BACK,
         figures.STYLE.read_text(encoding="utf-8"),
         *(
             f"{package}=={version(package)}"
@@ -143,8 +146,8 @@ def _run(entry: Execution) -> None:
         "display_name": "Python 3",
         "language": "python",
     }
-    set_up = nbformat.v4.new_code_cell(figures.SETUP)
-    read_back = nbformat.v4.new_code_cell(RESULTS)
+    set_up = nbformat.v4.new_code_cell(figures.SETUP + START_CLOCK)
+    read_back = nbformat.v4.new_code_cell(READ_BACK)
     cells = list(notebook.cells)
     notebook.cells = [set_up, *cells, read_back]
     for index, cell in enumerate(notebook.cells):
@@ -159,7 +162,6 @@ def _run(entry: Execution) -> None:
         )
         with client.setup_kernel(env={**os.environ, "OMP_NUM_THREADS": "1"}):
             client.execute_cell(set_up, 0, store_history=False)
-            start = time.perf_counter()
             for index, cell in enumerate(cells, start=1):
                 try:
                     client.execute_cell(cell, index)
@@ -169,7 +171,6 @@ def _run(entry: Execution) -> None:
                         f"does not run\n{ANSI.sub('', str(error)).strip()}",
                         f"`python {snippet.where}` runs it alone",
                     ) from error
-            seconds = time.perf_counter() - start
             try:
                 client.execute_cell(read_back, len(cells) + 1, store_history=False)
             except RAISED as error:
@@ -181,10 +182,7 @@ def _run(entry: Execution) -> None:
     notebook.cells = cells
     for cell in cells:
         cell.metadata.pop("execution", None)  # times of day are no part of the result
-    notebook.metadata["rederived"] = {
-        "seconds": round(seconds, 2),
-        "results": json.loads(read_back.outputs[0]["text"]),
-    }
+    notebook.metadata["rederived"] = json.loads(read_back.outputs[0]["text"])
     _write_whole(entry.path, nbformat.writes(notebook))
 
 

@@ -21,7 +21,6 @@ NODE_MODULES = ROOT / "node_modules"
 # the site's address → the file of an npm package
 THIRD_PARTY = {
     "assets/katex/katex.min.css": "katex/dist/katex.min.css",
-    "assets/iframe-worker.js": "iframe-worker/shim/index.js",
     **{
         f"assets/katex/fonts/{font.name}": f"katex/dist/fonts/{font.name}"
         for font in sorted((NODE_MODULES / "katex/dist/fonts").glob("*.woff2"))
@@ -32,7 +31,7 @@ THIRD_PARTY = {
         )
         for family, cuts in {
             "source-serif-4": ("400-normal", "400-italic", "600-normal"),
-            "jetbrains-mono": ("400-normal",),
+            "source-code-pro": ("400-normal",),
         }.items()
         for cut in cuts
     },

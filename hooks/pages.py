@@ -270,8 +270,7 @@ def _without_fences(markdown: str) -> str:
 def printed(says: str) -> str:
     """A source's number as a page shows it: 51600 → 51,600; 3.3e18 → 3.3 × 10¹⁸."""
     if "e" in says.lower():
-        mantissa, exponent = says.lower().split("e")
-        return f"{mantissa} × 10{_superscript(int(exponent))}"
+        return scientific(says)
     return f"{Decimal(says):,}" if abs(Decimal(says)) >= 10_000 else says
 
 
@@ -279,8 +278,7 @@ def printed_beside(ours: float, says: str) -> str:
     """Our number in the manner of the source's, with two digits more."""
     if "e" in says.lower():
         digits = len(Decimal(says).as_tuple().digits) + 1
-        mantissa, exponent = f"{ours:.{digits}e}".split("e")
-        return f"{mantissa} × 10{_superscript(int(exponent))}"
+        return scientific(f"{ours:.{digits}e}")
     if float(ours).is_integer():
         return f"{int(ours):,}" if abs(ours) >= 10_000 else str(int(ours))
     exponent_of_says = Decimal(says).as_tuple().exponent
@@ -290,9 +288,12 @@ def printed_beside(ours: float, says: str) -> str:
         Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN
     )
     if value == 0 and ours != 0:
-        return f"{ours:.2g}"
+        return scientific(f"{ours:.1e}")
     return f"{value:,}"
 
 
-def _superscript(number: int) -> str:
-    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+def scientific(text: str) -> str:
+    """`3.3e18` as it is written by hand: 3.3 × 10¹⁸."""
+    mantissa, exponent = text.lower().split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa} × 10{raised}"

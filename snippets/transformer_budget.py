@@ -263,7 +263,7 @@ def draw_crossover() -> None:
     """Multiplications per token against the length, both logarithmic, width 512. The
     attention line rises and crosses the flat recurrent line at length 512; the flat
     convolutional line lies above, the restricted attention's line below. The cost of a
-    whole encoder layer stays flat until lengths of a few thousand.
+    whole encoder layer is nearly flat up to about a thousand tokens, then rises.
     """
     import matplotlib.pyplot as plt
 

@@ -68,7 +68,7 @@ def soup(text: str) -> BeautifulSoup:
         ("{{ demo.third:.1%}}", "33.3%"),
         ("{{ demo.parameters }}", "51600"),
         ("{{ demo.parameters:,.0f }}", "51,600"),
-        ("{{ demo.flops:.2e }}", "3.27e+18"),
+        ("{{ demo.flops:.2e }}", "3.27 × 10¹⁸"),
         pytest.param(
             "{{ demo.parameters:, }}",
             "51,600",
@@ -258,10 +258,23 @@ def test_questions_are_folded_with_their_answers(expand):
     assert not folded[0].has_attr("open")
 
 
-def test_a_question_may_hold_quotation_marks(expand, project):
-    project.page["questions"][0]["ask"] = 'What is "it"?\n'
+@pytest.mark.parametrize(
+    "ask",
+    [
+        'What is "it"?',
+        'What is "it"',
+        pytest.param(
+            'What is `"it"`?',
+            marks=pytest.mark.xfail(
+                strict=True, reason="shown as &quot;it&quot;: _folded escapes too much"
+            ),
+        ),
+    ],
+)
+def test_a_question_may_hold_quotation_marks(expand, project, ask):
+    project.page["questions"][0]["ask"] = ask
     summary = soup(expand("::: questions")).select_one("summary")
-    assert summary.text == 'What is "it"?'
+    assert summary.text == ask.replace("`", "")
 
 
 def test_exercises_are_numbered_and_their_solutions_folded(expand):
@@ -335,6 +348,16 @@ def test_findings_tell_what_differs_and_why_under_the_name_of_the_page(expander)
     assert "note H" in finding.text
 
 
+def test_the_totals_count_the_numbers_of_all_sources(expander, project):
+    project.write_page("engines/looms", project.page, project.body)
+    project.entries.append({"page": "engines/looms"})
+    totals = soup(expander(None).expand("::: totals"))
+    assert "4 numbers of 2 sources" in totals.text
+    verdicts = [mark.text for mark in totals.select(".verdict")]
+    assert verdicts == ["2 hold", "2 differ"]
+    assert totals.a["href"] == "../findings.html"
+
+
 def test_without_findings_the_block_is_empty(expander, project):
     del project.page["numbers"][1]
     assert expander(None).expand("::: findings").strip() == ""
@@ -364,9 +387,8 @@ def test_the_card_leads_to_the_original_and_to_the_code(expander):
 
 
 def test_the_card_links_what_to_read_before(expander, project):
-    project.write_page(
-        "engines/looms", {**project.page, "title": "Looms"}, project.body
-    )
+    looms = {**project.page, "title": "Looms"}
+    project.write_page("engines/looms", looms, project.body)
     project.entries.append({"page": "engines/looms"})
     project.page["needs"] = ["engines/looms"]
     link = soup(expander().card()).find("a", string="Looms")

@@ -169,11 +169,10 @@ def three(tmp_path_factory):
     text = SMALL.format(
         code=WAITING.format(log=str(folder / "log")), results="{'x': 1}"
     )
-    for name in ("c", "a", "b"):
+    for name in "cab":
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
-    found = run_all(
-        [Snippet(folder / f"{name}.py") for name in "cab"], folder / "cache"
-    )
+    snippets = [Snippet(folder / f"{name}.py") for name in "cab"]
+    found = run_all(snippets, folder / "cache")
     assert list(found) == ["a", "b", "c"]
     return folder
 

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 from figures import STYLE, VARIABLES, for_page
+from matplotlib.colors import to_hex
 
 
 @pytest.fixture
@@ -54,15 +55,9 @@ def test_its_colors_are_variables_of_the_site(figure):
 
 def test_every_color_of_the_style_has_a_variable():
     style = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
-    colors = {
-        f"#{value}".replace("##", "#")
-        for name, value in style.items()
-        if name.endswith(("color", "Color"))
-    }
-    cycle = {
-        f"#{c}".replace("##", "#") for c in style["axes.prop_cycle"].by_key()["color"]
-    }
-    assert colors | cycle == set(VARIABLES)
+    colors = {value for name, value in style.items() if name.endswith("color")}
+    colors |= set(style["axes.prop_cycle"].by_key()["color"])
+    assert {to_hex(color) for color in colors} == set(VARIABLES)
 
 
 def test_every_variable_is_defined_for_light_and_for_dark():

@@ -123,18 +123,14 @@ def test_formulas_are_marked_and_prices_and_code_are_not(page):
 
 def test_the_table_of_symbols_is_a_table(soup):
     [table] = soup.select("table")
-    assert [cell.text for cell in table.select("thead th")] == [
-        "symbol",
-        "name",
-        "shape",
-    ]
+    heads = [cell.text for cell in table.select("thead th")]
+    assert heads == ["symbol", "name", "shape"]
 
 
 def test_two_figures_keep_their_own_descriptions(new_project, changed):
-    snippet_text = new_project.snippet.replace(
-        "# %% [markdown]\n# ## Numbers",
-        'def draw_circle() -> None:\n    """A circle."""\n\n# %% [markdown]\n# ## Numbers',
-    )
+    numbers = "# %% [markdown]\n# ## Numbers"
+    circle = 'def draw_circle() -> None:\n    """A circle."""\n\n'
+    snippet_text = new_project.snippet.replace(numbers, circle + numbers)
     snippet = new_project.write_snippet("demo", snippet_text)
 
     def add_circle(notebook):

