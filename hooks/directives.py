@@ -22,7 +22,7 @@ DIRECTIVE = re.compile(
     r"^::: (?P<name>[\w-]+)(?: (?P<argument>\S.*?))? *$\n?(?P<body>(?:    .*\n?)*)",
     re.M,
 )
-VALUE = re.compile(r"\{\{ ?(?P<name>\w+\.\w+)(?::(?P<format>[^}\s]*))? ?\}\}")
+VALUE = re.compile(r"\{\{\s*(?P<name>\w+\.[^\s:{}]+)\s*(?::(?P<format>[^{}]*))?\}\}")
 BLOCKS = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "overrides/blocks"),
     autoescape=True,
@@ -48,15 +48,16 @@ class Expander:
 
     def expand(self, text: str) -> str:
         """The whole page with its values and directives in place."""
-        text = VALUE.sub(self._value, text)
-        return DIRECTIVE.sub(self._directive, text)
+        return DIRECTIVE.sub(self._directive, VALUE.sub(self._value, text))
 
     def _value(self, match: re.Match[str]) -> str:
         value = self.site.value(match["name"], self.where)
-        if match["format"] is None:
-            return f"{int(value)}" if value.is_integer() else f"{value:.4g}"
+        spec = (match["format"] or "").strip()
+        whole = value.is_integer() and spec[-1:] not in (*"eEfFgG%",)
         try:
-            text = format(value, match["format"])
+            text = format(
+                int(value) if whole else value, spec or ("" if whole else ".4g")
+            )
         except ValueError as error:
             raise ContentError(
                 self.where,
@@ -87,7 +88,7 @@ class Expander:
         return f"\n{expand(match)}\n\n"
 
     def _code(self, match: re.Match[str]) -> str:
-        reference = match["argument"] or ""
+        reference = match["argument"]
         name = re.split(r"[.#]", reference)[0]
         if name not in self.site.executions or name == reference:
             raise ContentError(
@@ -100,7 +101,7 @@ class Expander:
         return f'```python title="snippets/{name}.py"\n{code}\n```'
 
     def _figure(self, match: re.Match[str]) -> str:
-        reference = match["argument"] or ""
+        reference = match["argument"]
         name, _, symbol = reference.partition(".")
         execution = self.site.executions.get(name)
         caption = dedent(match["body"]).strip()
@@ -132,14 +133,14 @@ class Expander:
 
     def _questions(self, match: re.Match[str]) -> str:
         return "\n\n".join(
-            _folded("question", question.ask, question.answer)
+            self._folded("question", question.ask, question.answer)
             for question in self._own_page(match).facts.questions
         )
 
     def _exercises(self, match: re.Match[str]) -> str:
         return "\n\n".join(
-            f"**Exercise {number}.** {exercise.task}\n\n"
-            + _folded("solution", "Solution", exercise.solution)
+            f"**Exercise {number}.** {self.expand(exercise.task)}\n\n"
+            + self._folded("solution", "Solution", exercise.solution)
             for number, exercise in enumerate(
                 self._own_page(match).facts.exercises, start=1
             )
@@ -178,6 +179,11 @@ class Expander:
         )
         return "\n".join(line.strip() for line in rendered.splitlines() if line.strip())
 
+    def _folded(self, kind: str, summary: str, text: str) -> str:
+        """A block that opens on a click (`pymdownx.details`)."""
+        title = " ".join(self.expand(summary).split())
+        return f'??? {kind} "{title}"\n\n{indent(self.expand(text).strip(), "    ")}'
+
     def _own_page(self, match: re.Match[str]) -> SourcePage:
         if not self.page:
             raise ContentError(
@@ -186,9 +192,3 @@ class Expander:
                 "give the page the front matter of a source, or take the line out",
             )
         return self.page
-
-
-def _folded(kind: str, summary: str, text: str) -> str:
-    """A block that opens on a click (`pymdownx.details`)."""
-    title = " ".join(summary.split()).replace('"', "&quot;")
-    return f'??? {kind} "{title}"\n\n{indent(text.strip(), "    ")}'

@@ -4,6 +4,7 @@ What is kept is the executed notebook itself: the page shows it, the reader down
 it, and its metadata carry the time it took and what `numbers()` returned.
 """
 
+import asyncio
 import hashlib
 import json
 import os
@@ -11,7 +12,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -29,7 +29,7 @@ from snippets import Snippet
 
 AT_ONCE = 2
 CELL_TIMEOUT = 120  # seconds
-DRAWING = re.compile(r"^(draw_\w+)\(\)", re.M)
+DRAWING = re.compile(r"(draw_\w+)\(\)")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 START_CLOCK = "import time as _time; _begun = _time.process_time()"
 READ_BACK = """
@@ -70,19 +70,20 @@ class Execution:
         """Raw SVG by the function that drew it, in the notebook's order."""
         found: dict[str, str] = {}
         for cell in self.notebook.cells:
-            drawing = DRAWING.search(cell.source) if cell.cell_type == "code" else None
-            if not drawing:
-                continue
             svgs = [
                 output.data["image/svg+xml"]
-                for output in cell.outputs
+                for output in cell.get("outputs", [])
                 if "image/svg+xml" in output.get("data", {})
             ]
-            if len(svgs) != 1:
+            drawing = DRAWING.fullmatch(cell.source.strip())
+            if not svgs and not drawing:
+                continue
+            if len(svgs) != 1 or not drawing or drawing[1] in found:
                 raise ContentError(
-                    self.snippet.where,
-                    f"the cell of {drawing[1]}() drew {len(svgs)} figures, not one",
-                    "draw one figure per cell, with pyplot, without returning it",
+                    f"{self.snippet.where}, cell `{_first_code_line(cell)}`",
+                    f"drew {len(svgs)} figures",
+                    "draw each figure once, by a cell that is `draw_something()` and "
+                    "nothing else, with pyplot and without returning it",
                 )
             found[drawing[1]] = svgs[0]
         return found
@@ -93,43 +94,27 @@ def run_all(snippets: Iterable[Snippet], cache: Path) -> dict[str, Execution]:
 
     Raises `ContentError` with name, cell and traceback where a snippet raises.
     """
-    done: dict[str, Execution] = {}
-    to_run: list[Execution] = []
-    for snippet in snippets:
-        entry = Execution(
-            snippet, cache / _key(snippet) / f"snippets/{snippet.name}.ipynb"
-        )
-        if entry.path.exists():
-            done[snippet.name] = entry
-        else:
-            to_run.append(entry)
+    entries = [
+        Execution(snippet, cache / _key(snippet) / f"snippets/{snippet.name}.ipynb")
+        for snippet in snippets
+    ]
+    to_run = [entry for entry in entries if not entry.path.exists()]
     if to_run:
-        with (
-            tqdm(total=len(to_run), desc="Running snippets", unit="snippet") as bar,
-            ThreadPoolExecutor(AT_ONCE) as pool,
-        ):
-            jobs: dict[Future[None], Execution] = {
-                pool.submit(_run, entry): entry for entry in to_run
-            }
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    entry = jobs[job]
-                    done[entry.snippet.name] = entry
-                    bar.write(f"  {entry.snippet.where:<36} {entry.seconds:6.1f} s")
-                    bar.update()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-    _forget_stale(cache, {entry.path for entry in done.values()})
-    return dict(sorted(done.items()))
+        asyncio.run(_run_some(to_run))
+    used = {entry.path.parents[1] for entry in entries}
+    for folder in cache.iterdir() if cache.exists() else ():
+        if folder not in used:
+            shutil.rmtree(folder)
+    return {entry.snippet.name: entry for entry in entries}
 
 
 def _key(snippet: Snippet) -> str:
     """What a result depends on: the file, how figures are drawn, the versions."""
     parts = [
+        snippet.name,
         snippet.text,
-        figures.SETUP + START_CLOCK + READ_BACK,
         figures.STYLE.read_text(encoding="utf-8"),
+        figures.SETUP.replace(str(figures.STYLE), "") + START_CLOCK + READ_BACK,
         *(
             f"{package}=={version(package)}"
             for package in ("numpy", "torch", "matplotlib")
@@ -138,7 +123,20 @@ def _key(snippet: Snippet) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _run(entry: Execution) -> None:
+async def _run_some(entries: list[Execution]) -> None:
+    free = asyncio.Semaphore(AT_ONCE)
+    with tqdm(total=len(entries), desc="Running snippets", unit="snippet") as bar:
+
+        async def run(entry: Execution) -> None:
+            async with free:
+                await _run(entry)
+            bar.write(f"  {entry.snippet.where:<36} {entry.seconds:6.1f} s")
+            bar.update()
+
+        await asyncio.gather(*map(run, entries))
+
+
+async def _run(entry: Execution) -> None:
     snippet = entry.snippet
     notebook = nbformat.v4.upgrade(snippet.notebook)
     notebook.metadata["kernelspec"] = {
@@ -160,25 +158,26 @@ def _run(entry: Execution) -> None:
             resources={"metadata": {"path": empty_folder}},
             extra_arguments=["--IPKernelApp.log_level=ERROR"],  # quiet of its own ports
         )
-        with client.setup_kernel(env={**os.environ, "OMP_NUM_THREADS": "1"}):
-            client.execute_cell(set_up, 0, store_history=False)
-            for index, cell in enumerate(cells, start=1):
+        async with client.async_setup_kernel(
+            env={**os.environ, "OMP_NUM_THREADS": "1"}
+        ):
+            for index, cell in enumerate(notebook.cells):
+                shown = cell is not set_up and cell is not read_back
                 try:
-                    client.execute_cell(cell, index)
+                    await client.async_execute_cell(cell, index, store_history=shown)
                 except RAISED as error:
+                    traceback = ANSI.sub("", str(error)).strip()
+                    if cell is read_back:
+                        raise ContentError(
+                            snippet.where,
+                            f"its numbers cannot be read: {traceback}",
+                            "end with `results = numbers()`: names to finite numbers",
+                        ) from error
                     raise ContentError(
                         f"{snippet.where}, cell {index} ({_first_code_line(cell)})",
-                        f"does not run\n{ANSI.sub('', str(error)).strip()}",
+                        f"does not run\n{traceback}",
                         f"`python {snippet.where}` runs it alone",
                     ) from error
-            try:
-                client.execute_cell(read_back, len(cells) + 1, store_history=False)
-            except RAISED as error:
-                raise ContentError(
-                    snippet.where,
-                    f"its numbers cannot be read: {ANSI.sub('', str(error)).strip()}",
-                    "end with `results = numbers()`, a dict of names to finite numbers",
-                ) from error
     notebook.cells = cells
     for cell in cells:
         cell.metadata.pop("execution", None)  # times of day are no part of the result
@@ -197,11 +196,3 @@ def _write_whole(path: Path, text: str) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
-
-
-def _forget_stale(cache: Path, used: set[Path]) -> None:
-    """Keep one result per snippet: the one in use."""
-    names = {path.name for path in used}
-    for path in cache.glob("*/snippets/*.ipynb"):
-        if path.name in names and path not in used:
-            shutil.rmtree(path.parents[1])

@@ -94,7 +94,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Typeset formulas and fix the policy, once the page is whole."""
     output = output.replace(UNNAMED_DIALOG, f'{UNNAMED_DIALOG} aria-label="Search"')
-    return with_policy(typeset_marked(output, page.file.src_uri))
+    return with_policy(typeset_marked(output, _where(page)))
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
@@ -107,11 +107,17 @@ def _execution(page: Page) -> Any:
     return _site.executions.get(path.stem) if path.suffix == ".ipynb" else None
 
 
+def _where(page: Page) -> str:
+    """The file that an author edits."""
+    path = Path(page.file.src_uri)
+    return str(path.with_suffix(".py")) if path.suffix == ".ipynb" else f"docs/{path}"
+
+
 def _expander(page: Page, config: MkDocsConfig) -> Expander:
     source = page.file.src_uri
     return Expander(
         site=_site,
-        where=f"docs/{source}",
+        where=_where(page),
         page=_site.pages.get(source.removesuffix(".md")),
         to_root=get_relative_url(".", page.url).rstrip("/") + "/",
         markdown=partial(_fragment, _parser),

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     HttpUrl,
+    PositiveInt,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -31,10 +32,25 @@ HEADINGS = (
     "Check yourself",
     "Cite",
 )
+FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1", re.M | re.S)
 KINDS = Literal["paper", "post", "notes", "video", "chapter", "course"]
-LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # scalars stay text
 FRONT_MATTER = re.compile(r"\A---\n(?P<yaml>.*?)\n---\n(?P<body>.*)\Z", re.S)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Loader(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
+    """YAML whose scalars stay text and whose keys stand once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        """A mapping; the same key twice is an error."""
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key `{key}` stands twice",
+                    problem_mark=node.start_mark,
+                )
+        return super().construct_mapping(node, deep)
 
 
 class Facts(BaseModel):
@@ -61,24 +77,17 @@ class NumberRow(Facts):
     @field_validator("says")
     @classmethod
     def _says_is_a_number(cls, text: str) -> str:
-        try:
-            Decimal(text)
-        except InvalidOperation:
-            raise ValueError(
-                f"“{text}” is not a plain number such as 51600 or 3.3e18"
-            ) from None
+        if _finite(text) is None:
+            raise ValueError(f"“{text}” is not a plain number such as 51600 or 3.3e18")
         return text
 
     @field_validator("within")
     @classmethod
     def _within_is_known(cls, text: str | None) -> str | None:
         if text is not None and text != "rounding":
-            try:
-                Decimal(text.removesuffix("%").strip())
-            except InvalidOperation:
-                raise ValueError(
-                    f"“{text}” is neither `rounding`, nor 0.01, nor 5 %"
-                ) from None
+            tolerance = _finite(text.removesuffix("%").strip())
+            if tolerance is None or tolerance <= 0:
+                raise ValueError(f"“{text}” is neither `rounding`, nor 0.01, nor 5 %")
         return text
 
     @model_validator(mode="after")
@@ -128,10 +137,10 @@ class Entry(Facts):
 
     title: Text
     authors: Annotated[list[Text], Field(min_length=1)]
-    year: int | None
+    year: PositiveInt | None
     kind: KINDS
     url: HttpUrl
-    minutes: int | None
+    minutes: PositiveInt | None
     archive: HttpUrl | None = None
     archive_label: str = "a second place"
 
@@ -144,8 +153,8 @@ class Entry(Facts):
 class Source(Entry):
     """The front matter of a source's page."""
 
-    year: int
-    minutes: int
+    year: PositiveInt
+    minutes: PositiveInt
     level: Literal["introductory", "intermediate", "advanced"]
     needs: list[Text]
     shows: Text
@@ -213,11 +222,18 @@ class SourcePage:
 def load_source(path: Path, docs: Path) -> SourcePage | None:
     """The page at `path`, or None where it treats no source (it has no `url`)."""
     key = path.relative_to(docs).with_suffix("").as_posix()
-    facts, body = read_front_matter(path)
+    facts, body = read_front_matter(path, f"docs/{key}.md")
     if "url" not in facts:
         return None
     page = SourcePage(key, validated(Source, facts, f"docs/{key}.md"))
-    headings = tuple(re.findall(r"^## (.+)$", _without_fences(body), re.M))
+    prose = FENCE.sub("", body)
+    for heading in re.findall(r"^# .*|^##+ .*\$.*", prose, re.M):
+        raise ContentError(
+            page.where,
+            f"the heading `{heading}`",
+            "no second title, and no formula in a heading: the contents cannot show it",
+        )
+    headings = tuple(re.findall(r"^## (.+)$", prose, re.M))
     if headings != HEADINGS:
         raise ContentError(
             page.where,
@@ -229,21 +245,20 @@ def load_source(path: Path, docs: Path) -> SourcePage | None:
 
 def load_reading_list(path: Path) -> ReadingList:
     """The reading list in the front matter of the home page."""
-    facts, _ = read_front_matter(path)
+    facts, _ = read_front_matter(path, "docs/index.md")
     return validated(ReadingList, facts, "docs/index.md")
 
 
-def read_front_matter(path: Path) -> tuple[dict[str, Any], str]:
+def read_front_matter(path: Path, where: str) -> tuple[dict[str, Any], str]:
     """Front matter and body. Numbers stay as they are typed: 0.50 keeps its zero."""
-    match = FRONT_MATTER.match(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    match = FRONT_MATTER.match(text)
     if not match:
-        return {}, path.read_text(encoding="utf-8")
+        return {}, text
     try:
-        facts = yaml.load(match["yaml"], Loader=LOADER)
+        facts = yaml.load(match["yaml"], Loader=Loader)
     except yaml.YAMLError as error:
-        raise ContentError(
-            path.name, f"front matter: {error}", "mend the YAML"
-        ) from error
+        raise ContentError(where, f"front matter: {error}", "mend the YAML") from error
     return facts or {}, match["body"]
 
 
@@ -263,8 +278,12 @@ def validated(model: type[AnyFacts], facts: dict[str, Any], where: str) -> AnyFa
         ) from error
 
 
-def _without_fences(markdown: str) -> str:
-    return re.sub(r"^(`{3,}|~{3,}).*?^\1", "", markdown, flags=re.M | re.S)
+def _finite(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
 
 
 def printed(says: str) -> str:
@@ -277,8 +296,12 @@ def printed(says: str) -> str:
 def printed_beside(ours: float, says: str) -> str:
     """Our number in the manner of the source's, with two digits more."""
     if "e" in says.lower():
-        digits = len(Decimal(says).as_tuple().digits) + 1
-        return scientific(f"{ours:.{digits}e}")
+        mantissa, exponent = says.lower().split("e")
+        decimals = len(mantissa.partition(".")[2]) + 2
+        scaled = ours / 10.0 ** int(exponent)
+        if 0.1 <= abs(scaled) < 1000:
+            return scientific(f"{scaled:.{decimals}f}e{exponent}")
+        return scientific(f"{ours:.{decimals}e}")
     if float(ours).is_integer():
         return f"{int(ours):,}" if abs(ours) >= 10_000 else str(int(ours))
     exponent_of_says = Decimal(says).as_tuple().exponent

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 
+CHARSET = '<meta charset="utf-8">'
 INLINE_SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>", re.S)
 DATA_BLOCK = re.compile(r"type=\"application/(?:ld\+)?json\"")
 
@@ -34,9 +35,9 @@ def with_policy(page_html: str) -> str:
         ]
     )
     tag = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    return page_html.replace(
-        '<meta charset="utf-8">', f'<meta charset="utf-8">{tag}', 1
-    )
+    if CHARSET not in page_html:
+        raise ValueError(f"the theme no longer begins a page with {CHARSET}")
+    return page_html.replace(CHARSET, CHARSET + tag, 1)
 
 
 def _sha256(script: str) -> str:

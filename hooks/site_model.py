@@ -100,8 +100,13 @@ def load_site(docs: Path, snippets: Path, cache: Path) -> SiteModel:
         if key not in pages:
             raise ContentError(
                 "docs/index.md",
-                f"the reading list names the page `{key}`, which treats no source",
-                f"write docs/{key}.md, or give the entry a `source` instead",
+                f"the reading list names `{key}`, but docs/{key}.md "
+                + (
+                    "has no `url`"
+                    if (docs / f"{key}.md").exists()
+                    else "does not exist"
+                ),
+                "give that page the front matter of a source, or the entry a `source`",
             )
     for page in pages.values():
         if listed.count(page.key) != 1:
@@ -143,6 +148,6 @@ def _ledger_row(site: SiteModel, page: SourcePage, fact: NumberRow) -> LedgerRow
             f"`numbers`: “{fact.what}” says it {fact.verdict}, but the source has "
             f"{fact.says} and {fact.ours} is {ours!r} (tolerance {fact.tolerance})",
             f"find out why; if it is so, say `verdict: {truth}`"
-            + (" and `why`" if truth == "differs" else ""),
+            + (" and `why`" if truth == "differs" else ", without `why`"),
         )
     return LedgerRow(page, fact, ours)

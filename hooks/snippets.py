@@ -34,7 +34,10 @@ class Snippet:
     @cached_property
     def text(self) -> str:
         """The whole file."""
-        return self.path.read_text(encoding="utf-8")
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ContentError(self.where, str(error), "save it as UTF-8") from error
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -63,9 +66,11 @@ class Snippet:
     def title(self) -> str:
         """The header's first line, without its mark."""
         first = self.header.split("\n", 1)[0]
-        if not first.startswith("# "):
+        if not first.startswith("# ") or self.notebook.cells[0].cell_type != "markdown":
             raise ContentError(
-                self.where, "no title", "begin the header docstring with `# Title`"
+                self.where,
+                "no title",
+                "begin with a `# %% [markdown]` cell whose first line is `# Title`",
             )
         return first.removeprefix("# ")
 
@@ -136,7 +141,7 @@ class Snippet:
         first = min([node.lineno, *(mark.lineno for mark in node.decorator_list)])
         lines = self.text.splitlines()[first - 1 : node.end_lineno]
         indent = len(lines[0]) - len(lines[0].lstrip())
-        return "\n".join(line[indent:] for line in lines)
+        return "\n".join(line.removeprefix(" " * indent) for line in lines)
 
     def alternative_text(self, symbol: str, asked_by: str) -> str:
         """What a drawing shows, in words: the docstring of its function."""
