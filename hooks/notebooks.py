@@ -20,7 +20,7 @@ WEIGHT = re.compile(r"<(style|script)\b.*?</\1>", re.S)
 def slim(page_html: str, execution: Execution) -> str:
     """The cells of a rendered notebook as plain HTML, figures themed and named."""
     drawings = iter(execution.figures.items())
-    soup = BeautifulSoup(WEIGHT.sub("", page_html), "html.parser")
+    soup = BeautifulSoup(WEIGHT.sub("", page_html), "lxml")
     parts: list[str] = []
     for cell in soup.select(".jp-Cell[id]"):
         prose = cell.select_one(".jp-RenderedMarkdown")
