@@ -213,6 +213,24 @@ def test_schedule_by_hand():
     assert t.learning_rate(64, 16, 16) == pytest.approx(0.25 / 8)
 
 
+def test_adam_equals_torch():
+    torch.manual_seed(0)
+    ours = [torch.randn(3, 2).requires_grad_(), torch.randn(4).requires_grad_()]
+    theirs = [p.detach().clone().requires_grad_() for p in ours]
+    adam = t.Adam(ours)
+    reference = torch.optim.Adam(theirs, betas=(0.9, 0.98), eps=1e-9)
+    for step in range(1, 20):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn_like(a)
+            b.grad = a.grad.clone()
+        rate = reference.param_groups[0]["lr"] = 0.1 / step
+        adam.step(rate)
+        reference.step()
+        assert all(p.grad is None for p in ours)
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, **TOLERANCE)
+
+
 def test_batch_is_a_reversal():
     source, target = t.batch(7, torch.Generator().manual_seed(0))
     assert source.shape == (7, t.LENGTH)
