@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent, indent
 
-import figures
 import jinja2
-from errors import ContentError
 from markupsafe import Markup
+
+import figures
+from errors import ContentError
 from pages import SourcePage, scientific
 from site_model import SiteModel
 
 DIRECTIVE = re.compile(
-    r"^::: (?P<name>[\w-]+)(?: (?P<argument>\S.*?))? *$\n?(?P<body>(?:    .*\n?)*)",
-    re.M,
+    r"^ *::: *(?P<name>[\w-]*) *(?P<argument>.*?) *$\n?(?P<body>(?:    .*\n?)*)", re.M
 )
 VALUE = re.compile(r"\{\{\s*(?P<name>\w+\.[^\s:{}]+)\s*(?::(?P<format>[^{}]*))?\}\}")
 BLOCKS = jinja2.Environment(

@@ -17,14 +17,14 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
-import figures
 import nbformat
-from errors import ContentError
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+import figures
+from errors import ContentError
 from snippets import Snippet
 
 AT_ONCE = 2
@@ -81,7 +81,7 @@ class Execution:
             if len(svgs) != 1 or not drawing or drawing[1] in found:
                 raise ContentError(
                     f"{self.snippet.where}, cell `{_first_code_line(cell)}`",
-                    f"drew {len(svgs)} figures",
+                    f"{len(svgs)} figures, or a second time, or not by draw_…()",
                     "draw each figure once, by a cell that is `draw_something()` and "
                     "nothing else, with pyplot and without returning it",
                 )
@@ -103,7 +103,7 @@ def run_all(snippets: Iterable[Snippet], cache: Path) -> dict[str, Execution]:
         asyncio.run(_run_some(to_run))
     used = {entry.path.parents[1] for entry in entries}
     for folder in cache.iterdir() if cache.exists() else ():
-        if folder not in used:
+        if folder.is_dir() and folder not in used:
             shutil.rmtree(folder)
     return {entry.snippet.name: entry for entry in entries}
 
@@ -133,7 +133,10 @@ async def _run_some(entries: list[Execution]) -> None:
             bar.write(f"  {entry.snippet.where:<36} {entry.seconds:6.1f} s")
             bar.update()
 
-        await asyncio.gather(*map(run, entries))
+        # one that fails does not stop the other: its kernel would seem to have died
+        ended = await asyncio.gather(*map(run, entries), return_exceptions=True)
+    for failure in filter(None, ended):
+        raise failure
 
 
 async def _run(entry: Execution) -> None:

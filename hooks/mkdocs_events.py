@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import markdown
-from directives import Expander
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
+
+from directives import Expander
 from notebooks import slim
 from security import with_policy
 from site_model import SiteModel, load_site

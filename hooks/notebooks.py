@@ -8,8 +8,9 @@ in the classes that the theme styles anyway.
 import re
 from collections.abc import Iterator
 
-import figures
 from bs4 import BeautifulSoup, Tag
+
+import figures
 from errors import ContentError
 from execution import Execution
 from tex import mark_dollars

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from errors import ContentError
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,6 +21,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from errors import ContentError
 
 HEADINGS = (
     "In one paragraph",
@@ -251,7 +252,10 @@ def load_reading_list(path: Path) -> ReadingList:
 
 def read_front_matter(path: Path, where: str) -> tuple[dict[str, Any], str]:
     """Front matter and body. Numbers stay as they are typed: 0.50 keeps its zero."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ContentError(where, str(error), "save it as UTF-8") from error
     match = FRONT_MATTER.match(text)
     if not match:
         return {}, text

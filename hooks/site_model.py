@@ -15,7 +15,6 @@ from pages import (
     printed,
     printed_beside,
 )
-
 from snippets import load_snippets
 
 

@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 import jupytext
-from errors import ContentError
 from nbformat import NotebookNode
+
+from errors import ContentError
 
 HEADER_FIELDS = ("Source", "Differs from the source", "Checked against", "Takes")
 FIELD = re.compile(r"^\*\*(?P<name>[^*]+):\*\*(?P<text>.*?)(?=\n\s*\n|\Z)", re.M | re.S)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import dukpy
+
 from errors import ContentError
 
 KATEX = Path(__file__).parents[1] / "node_modules/katex/dist/katex.min.js"

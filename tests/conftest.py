@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from site_model import SiteModel, load_site
 
 ROOT = Path(__file__).parents[1]

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from pages import load_source
 
 ROOT = Path(__file__).parents[1]

@@ -3,19 +3,17 @@
 A test takes it by the fixture `project`, changes one thing and loads it.
 """
 
-import gc
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
 from execution import Execution, run_all
 from site_model import SiteModel, load_site
-
 from snippets import Snippet
 
 SNIPPET = '''\
@@ -255,21 +253,6 @@ class Project:
     def load(self) -> SiteModel:
         self.write()
         return load_site(self.docs, self.snippets, self.cache)
-
-
-LEFT_OPEN = "unclosed (event loop|<socket)"  # by nbclient, in the threads of run_all
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", f"ignore:{LEFT_OPEN}:ResourceWarning")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _collect_what_was_left_open() -> Iterator[None]:
-    yield
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", LEFT_OPEN, ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture(scope="session")

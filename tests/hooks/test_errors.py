@@ -1,8 +1,9 @@
 """The one error an author sees."""
 
 import pytest
-from errors import ContentError
 from mkdocs.exceptions import PluginError
+
+from errors import ContentError
 
 
 def test_it_says_where_what_and_how_to_mend_it():

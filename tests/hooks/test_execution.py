@@ -4,9 +4,9 @@ import shutil
 
 import nbformat
 import pytest
+
 from errors import ContentError
 from execution import Execution, run_all
-
 from snippets import Snippet
 
 SMALL = '''\
@@ -118,7 +118,7 @@ def test_numbers_that_cannot_be_read_are_told(complaint, results, reason):
     message = complaint(results=results)
     assert message.startswith("snippets/small.py: its numbers cannot be read")
     assert reason in message
-    assert "end with `results = numbers()`, a dict of names to finite" in message
+    assert "end with `results = numbers()`: names to finite numbers" in message
 
 
 def test_a_cell_that_draws_two_figures_is_told(new_project):
@@ -129,8 +129,8 @@ def test_a_cell_that_draws_two_figures_is_told(new_project):
     with pytest.raises(ContentError) as error:
         _ = found["demo"].figures
     message = str(error.value)
-    assert message.startswith("snippets/demo.py: the cell of draw_line() drew 2 figu")
-    assert "Cure: draw one figure per cell" in message
+    assert message.startswith("snippets/demo.py, cell `draw_line()`: 2 figures")
+    assert "Cure: draw each figure once" in message
 
 
 def test_a_cell_that_draws_nothing_is_told(execution, tmp_path):
@@ -139,8 +139,44 @@ def test_a_cell_that_draws_nothing_is_told(execution, tmp_path):
         if cell.source == "draw_line()":
             cell.outputs = []
     nbformat.write(notebook, tmp_path / "demo.ipynb")
-    with pytest.raises(ContentError, match=r"draw_line\(\) drew 0 figures, not one"):
+    with pytest.raises(ContentError, match=r"cell `draw_line\(\)`: 0 figures"):
         _ = Execution(execution.snippet, tmp_path / "demo.ipynb").figures
+
+
+def test_a_snippet_that_raises_casts_no_blame_on_what_runs_beside_it(
+    new_project, tmp_path, caplog
+):
+    """It raises once the other has begun, which ends a second after its kernel."""
+    begun, pid = tmp_path / "begun", tmp_path / "pid"
+    codes = {
+        "guilty": f"""\
+import os, time
+while not os.path.exists({str(begun)!r}):
+    time.sleep(0.02)
+with open({str(pid)!r}, "w") as file:
+    file.write(str(os.getpid()))
+1 / 0""",
+        "innocent": f"""\
+import os, time
+open({str(begun)!r}, "w").close()
+end = time.time() + 60
+while not os.path.exists({str(pid)!r}) or not open({str(pid)!r}).read():
+    time.sleep(0.02)
+try:
+    while time.time() < end:
+        os.kill(int(open({str(pid)!r}).read()), 0)
+        time.sleep(0.02)
+except ProcessLookupError:
+    time.sleep(1)""",
+    }
+    snippets = [
+        new_project.write_snippet(name, SMALL.format(code=code, results="{'x': 1}"))
+        for name, code in codes.items()
+    ]
+    with pytest.raises(ContentError) as error:
+        run_all(snippets, new_project.cache)
+    assert str(error.value).startswith("snippets/guilty.py, cell 2")
+    assert "innocent" not in caplog.text
 
 
 # The cache and the order of things. Three snippets of one text write to one log: a plus
@@ -173,7 +209,7 @@ def three(tmp_path_factory):
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     snippets = [Snippet(folder / f"{name}.py") for name in "cab"]
     found = run_all(snippets, folder / "cache")
-    assert list(found) == ["a", "b", "c"]
+    assert list(found) == ["c", "a", "b"]  # the order in which they were given
     return folder
 
 
@@ -192,11 +228,6 @@ def test_a_second_time_nothing_runs_and_nothing_is_said(three, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=FileNotFoundError,
-    reason="snippets of one text share a folder, which _forget_stale removes whole",
-)
 def test_a_copy_that_is_changed_leaves_the_original_its_entry(three, tmp_path):
     """What `cp snippets/a.py snippets/b.py` and a first edit come to."""
     shutil.copytree(three / "cache", tmp_path / "cache")
@@ -207,7 +238,7 @@ def test_a_copy_that_is_changed_leaves_the_original_its_entry(three, tmp_path):
 
 
 def test_a_changed_snippet_runs_again_and_its_stale_entry_goes(project, small):
-    """And nothing of another snippet goes, although it is not asked for."""
+    """What belongs to no snippet, such as one that was renamed, goes with it."""
     [old] = project.cache.rglob("demo.ipynb")
     other = old.parents[2] / "other/snippets/other.ipynb"
     other.parent.mkdir(parents=True)
@@ -217,7 +248,15 @@ def test_a_changed_snippet_runs_again_and_its_stale_entry_goes(project, small):
     found = run_all([demo], project.cache)
     assert found["demo"].results == {"answer": 43}
     assert not old.exists()
-    assert kept(project.cache) == ["demo.ipynb", "other.ipynb"]
+    assert kept(project.cache) == ["demo.ipynb"]
+    assert len(list(project.cache.iterdir())) == 1
+
+
+def test_a_stray_file_in_the_cache_does_no_harm(project):
+    """Such as the .DS_Store that a file manager leaves."""
+    (project.cache / ".DS_Store").write_text("")
+    demo = project.write_snippet("demo", project.snippet)
+    assert run_all([demo], project.cache)["demo"].results["answer"] == 42
 
 
 def test_an_interrupted_write_leaves_no_half_notebook(project):

@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
-from figures import STYLE, VARIABLES, for_page
 from matplotlib.colors import to_hex
+
+from figures import STYLE, VARIABLES, for_page
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from security import with_policy
 
 # The example and its hash as the W3C's Content Security Policy Level 2 prints them.

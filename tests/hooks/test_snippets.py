@@ -3,8 +3,8 @@
 import textwrap
 
 import pytest
-from errors import ContentError
 
+from errors import ContentError
 from snippets import Snippet, load_snippets
 
 
@@ -68,13 +68,11 @@ def test_a_snippet_without_title_is_refused(new_project, header):
         load_snippets(new_project.snippets)
     message = str(error.value)
     assert message.startswith("snippets/demo.py: no title")
-    assert "Cure: begin the header docstring with `# Title`" in message
+    assert (
+        "begin with a `# %% [markdown]` cell whose first line is `# Title`" in message
+    )
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="accepted; then on_page_content finds no </h1> and raises a bare ValueError",
-)
 def test_a_header_that_is_no_markdown_cell_is_refused(new_project):
     changed = new_project.snippet.replace("# %% [markdown]", "# %%", 1)
     new_project.write_snippet("demo", changed)
@@ -91,9 +89,6 @@ def test_what_is_not_python_tells_file_line_and_cure(new_project):
     assert "Cure: mend the syntax" in message
 
 
-@pytest.mark.xfail(
-    strict=True, raises=UnicodeDecodeError, reason="read_text is not guarded"
-)
 def test_what_is_not_utf_8_is_told(new_project):
     path = new_project.write_snippet("demo", new_project.snippet).path
     path.write_bytes(path.read_bytes() + b"# na\xefve\n")
@@ -136,9 +131,6 @@ def test_a_class_is_shown_whole(demo):
     assert code.endswith("        return self.total")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Snippet.code cuts every line by the method's indent"
-)
 def test_text_at_the_margin_of_a_method_is_not_cut(write):
     snippet = write(
         'class Adder:\n    def name(self) -> str:\n        return """\nmargin\n"""\n'

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from errors import ContentError
 from tex import mark_dollars, typeset, typeset_marked
 
