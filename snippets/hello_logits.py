@@ -97,6 +97,12 @@ TARGETS = np.array([LETTERS.index(letter) for letter in "ello"])  # (4,)
 # linearly dependent, so the four rows of scores would have to obey the same dependence.
 # Least squares gives the nearest they can get. With a bias there is one more unknown
 # per letter, and four equations in four unknowns have a solution.
+#
+# The figure prints one decimal, so every number may be off by 0.05. Put states and
+# scores side by side: if $Y = H W$, the columns of $[H\ Y]$ all lie in the span of the
+# columns of $H$, so its rank is at most 3 and its fourth singular value is 0. A change
+# of the matrix moves a singular value by at most the norm of the change (Weyl), and
+# rounding 28 entries by at most 0.05 has a norm of at most $0.05 \sqrt{28}$.
 
 
 # %%
@@ -109,11 +115,16 @@ def output_misfit(hidden: np.ndarray, scores: np.ndarray, bias: bool) -> float:
     return float(np.abs(scores - inputs @ W).max())
 
 
-def misfit_after_rounding() -> float:
-    """The least misfit without bias if every drawn state is off by 0.05 either way."""
-    corners = itertools.product((-0.05, 0.05), repeat=HIDDEN.size)
-    moved = (HIDDEN + np.reshape(corner, HIDDEN.shape) for corner in corners)
-    return min(output_misfit(hidden, SCORES, bias=False) for hidden in moved)
+def distance_to_no_bias(hidden: np.ndarray, scores: np.ndarray) -> float:
+    """How far [hidden scores] is, in norm, from any pair with scores = hidden W.
+
+    hidden: (T, H). scores: (T, V). Needs more steps than hidden units: T > H.
+    """
+    T, H = hidden.shape
+    if T <= H:
+        raise ValueError(f"hidden must have more rows than columns, got {T} and {H}")
+    both = np.c_[hidden, scores]  # (T, H + V)
+    return float(np.linalg.svd(both, compute_uv=False)[H])  # the (H + 1)-th
 
 
 # %% [markdown]
@@ -222,20 +233,16 @@ def entropy_bits(p: np.ndarray) -> float:
 def numbers() -> dict[str, float]:
     """Every figure the page quotes."""
     p, (loss, gradient) = softmax(SCORES), loss_and_gradient(SCORES, TARGETS)
-    results = {"training_pairs": len("hello") - 1}
+    results: dict[str, float] = {}
     for t in range(4):
         results[f"p_target_{t + 1}"] = float(p[t, TARGETS[t]])
         results[f"loss_{t + 1}_nats"] = float(loss[t])
     for i, letter in enumerate(LETTERS):
         results[f"gradient_1_{letter}"] = float(gradient[0, i])
-    uniform, right = math.log(4), p.argmax(axis=1) == TARGETS
     results |= {
-        "loss_sum_nats": float(loss.sum()),
         "loss_mean_nats": float(loss.mean()),
-        "loss_mean_bits": float(loss.mean()) / math.log(2),
-        "uniform_nats": uniform,
-        "worse_than_uniform_nats": float(loss.mean()) - uniform,
-        "right_letters": int(right.sum()),
+        "uniform_nats": math.log(4),
+        "right_letters": int((p.argmax(axis=1) == TARGETS).sum()),
         # 2.2 becomes 2.3 when the score of e alone takes a step of this size
         "step_from_2_2_to_2_3": 0.1 / -float(gradient[0, TARGETS[0]]),
     }
@@ -249,8 +256,9 @@ def numbers() -> dict[str, float]:
         "first_step_moved_by_layer_as_told": int((move * wanted > 0)[0].sum()),
         "losses_lowered_by_layer": int(((gradient * move).sum(axis=1) < 0).sum()),
         "misfit_without_bias": output_misfit(HIDDEN, SCORES, bias=False),
-        "misfit_without_bias_after_rounding": misfit_after_rounding(),
         "misfit_with_bias": output_misfit(HIDDEN, SCORES, bias=True),
+        "distance_to_no_bias": distance_to_no_bias(HIDDEN, SCORES),
+        "largest_rounding_norm": 0.05 * math.sqrt(HIDDEN.size + SCORES.size),
         # a state drawn as 1.0 is at least 0.95; tanh reaches 1 only at infinity
         "least_input_of_state_1_0": math.atanh(0.95),
     }
@@ -260,17 +268,11 @@ def numbers() -> dict[str, float]:
     )
     for temperature, tag in ((0.5, "0_5"), (1, "1"), (2, "2")):
         q = softmax(SCORES[0], temperature)  # (4,)
-        for i, letter in enumerate(LETTERS):
-            results[f"p_{letter}_temperature_{tag}"] = float(q[i])
         results[f"entropy_temperature_{tag}_bits"] = entropy_bits(q)
 
     # char-rnn took log2(exp(loss)) for bits per character until 28 May 2015
-    mean = float(loss.mean())
-    results |= {
-        "bits_formula_error": abs(math.log2(math.exp(mean)) - mean / math.log(2)),
-        "nats_of_1_57_bits": 1.57 * math.log(2),
-        "bits_of_1_57_nats": 1.57 / math.log(2),
-    }
+    results["loss_mean_bits"] = math.log2(math.exp(float(loss.mean())))
+    results["bits_of_1_57_nats"] = 1.57 / math.log(2)
     return results
 
 

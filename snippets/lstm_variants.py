@@ -296,8 +296,6 @@ def numbers() -> dict[str, float]:
     for n, m in ((100, 28), (100, 100)):
         for cell in LABELS:
             out[f"parameters_{cell}_n{n}_m{m}"] = count(cell, n, m)
-    for cell in ("rnn", "lstm", "coupled", "gru"):
-        out[f"layers_{cell}"] = sum(name[0] == "W" for name in shapes(cell, 1, 1))
     out["lstm_to_rnn_ratio"] = count("lstm", 100, 28) / count("rnn", 100, 28)
     # what a coupled gate lets in while its bias of 5 keeps the belt at 0.993
     out["coupled_lets_in_b5"] = sigmoid(np.float64(-5.0))

@@ -6,10 +6,11 @@ import sys
 from itertools import islice, pairwise
 from pathlib import Path
 
-import char_rnn
 import numpy as np
 import pytest
 import torch
+
+import char_rnn
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 V, H, T = 7, 5, 9
@@ -217,6 +218,9 @@ def test_entropies_by_hand():
     assert unigram == pytest.approx(1.5 * math.log(2))
     assert bigram == pytest.approx(math.log(2) / 2)
     assert char_rnn.entropies(np.array([0, 1] * 9))[1] == pytest.approx(0)
+    # aaab: only a is ever read; b follows once in three
+    doubt = -(2 * math.log(2 / 3) + math.log(1 / 3)) / 3
+    np.testing.assert_allclose(char_rnn.entropies(np.array([0, 0, 0, 1])), [doubt] * 2)
 
 
 def test_encode_round_trip():
@@ -347,7 +351,7 @@ def test_bad_input_says_what_is_wrong(case):
         char_rnn.forward(p, x[:0], h)
     with pytest.raises(ValueError, match="x must be a row"):
         char_rnn.forward(p, x[None], h)
-    with pytest.raises(ValueError, match=r"h must be \(1, 5\), got \(5,\)"):
+    with pytest.raises(ValueError, match=r"h must be \(1, 5\) like b_h, got \(5,\)"):
         char_rnn.forward(p, x, h[0])
     with pytest.raises(ValueError, match=r"targets must be \(9,\) like x, got \(8,\)"):
         char_rnn.loss_and_gradients(p, x, targets[1:], h)
@@ -364,10 +368,10 @@ def test_bad_input_says_what_is_wrong(case):
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (None, (), "cannot be read: No such file"),
+        (None, (), "No such file or directory"),
         (b"", (), "text is empty"),
         (b"a", (), "text must have >= 2 letters"),
-        (b"caf\xe9", (), "is not UTF-8"),
+        (b"caf\xe9", (), "'utf-8' codec can't decode"),
         (b"text", ("--temperature", "0"), "temperature must be > 0, got 0.0"),
         (b"text", ("--steps", "0"), "steps must be >= 1"),
         (b"text", ("--seed", "-1"), "seed >= 0"),
@@ -386,6 +390,18 @@ def test_command_line_gives_one_clear_error(
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.out == ""
+
+
+def test_smoothed_loss_is_that_of_the_source():
+    """It starts at ln V and moves by a thousandth towards each loss."""
+    text = "a short text, read three times. "
+    smooth = char_rnn.train_and_write(text, 3, 6, 1.0)
+    ids, alphabet = char_rnn.encode(text)
+    p = char_rnn.init_params(len(alphabet), 100, [np.random.default_rng(6)])
+    expected = math.log(len(alphabet))
+    for (loss,) in islice(char_rnn.training(p, ids, 25), 3):
+        expected += 0.001 * (loss - expected)
+    assert smooth == pytest.approx(expected, rel=1e-12)
 
 
 def test_own_text_as_a_program(tmp_path):

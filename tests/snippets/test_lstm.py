@@ -1,10 +1,11 @@
 """snippets/lstm.py against torch.nn.LSTM, autograd, finite differences and by hand."""
 
-import lstm
 import numpy as np
 import pytest
 import torch
 from scipy.special import expit
+
+import lstm
 
 T, B, N, M = 7, 3, 4, 5
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
@@ -276,7 +277,9 @@ def test_bad_shapes_are_named(case):
         lstm.lstm(p, x, h0[:2], C0)
     with pytest.raises(ValueError, match=r"C0 has shape \(3, 3\), expected \(3, 4\)"):
         lstm.lstm(p, x, h0, C0[:, :3])
-    with pytest.raises(ValueError, match=r"x has shape \(2, 5\), expected \(3, 5\)"):
+    with pytest.raises(ValueError, match=r"x has shape \(3, 4\), expected \(3, 5\)"):
+        lstm.lstm_step(p, x[0, :, :4], h0, C0)
+    with pytest.raises(ValueError, match=r"h_prev has shape \(3, 4\), expected \(2, 4"):
         lstm.lstm_step(p, x[0, :2], h0, C0)
     with pytest.raises(ValueError, match="h_prev has shape"):
         lstm.lstm_step(p, x[0], h0[:, :2], C0)

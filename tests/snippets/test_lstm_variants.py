@@ -1,10 +1,11 @@
 """snippets/lstm_variants.py against the LSTM, torch.nn.GRU, and twins in torch."""
 
-import lstm
-import lstm_variants as variants
 import numpy as np
 import pytest
 import torch
+
+import lstm
+import lstm_variants as variants
 
 T, B, N, M = 7, 3, 4, 5
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
