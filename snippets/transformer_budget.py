@@ -97,6 +97,11 @@ TABLE_3 = {
     "big": BIG,
 }
 ALL_BUT_BIG = [row for name, row in TABLE_3.items() if name != "big"]
+STEPS = [  # pairs of rows that differ in one thing
+    *(("n2", "n4"), ("n4", "base"), ("base", "n8")),
+    *(("dk16", "base"), ("dk32", "base"), ("dff1024", "base"), ("base", "dff4096")),
+    *(("d256", "base"), ("base", "d1024")),
+]
 
 # %% [markdown]
 # ## Which vocabulary does a printed count need?
@@ -177,16 +182,33 @@ def encoder_layer_multiplications(n: int, row: Row = BASE) -> tuple[int, int]:
 
 # %% [markdown]
 # ## Table 2
-# The paper multiplies time, number of GPUs and an estimated rate per GPU. The model's
-# own arithmetic is another matter: two operations per parameter and token forwards,
-# four backwards. Source tokens pass the encoder, target tokens the decoder and the
-# output.
-
+# The paper multiplies time, number of GPUs and an estimated rate per GPU. For its own
+# models it prints all three; the days and GPUs of the others are in Shazeer et al.
+# (2017), Tables 2 and 3, and in Gehring et al. (2017), sections 4.2 and 5.1.
+#
+# The model's own arithmetic is another matter: two operations per parameter and token
+# forwards, four backwards. Source tokens pass the encoder, target tokens the decoder
+# and the output.
 
 # %%
-def hardware_flops(days: float, n_gpus: int, tflops: float) -> float:
+TFLOPS = {"K80": 2.8, "K40": 3.7, "M40": 6.0, "P100": 9.5}  # the paper's footnote 5
+TABLE_2 = {  # days, GPUs, kind of GPU
+    "base": (0.5, 8, "P100"),
+    "big": (3.5, 8, "P100"),
+    "gnmt_en_de": (1, 96, "K80"),
+    "gnmt_en_fr": (6, 96, "K80"),
+    "moe_en_de": (1, 64, "K40"),
+    "moe_en_fr": (6, 64, "K40"),
+    "convs2s_en_de": (18.5, 1, "M40"),
+    "convs2s_en_fr": (37, 8, "M40"),
+}
+
+
+def hardware_flops(days: float, n_gpus: int, gpu: str) -> float:
     """The rule of section 6.1: time x GPUs x sustained operations per second."""
-    return days * 86400 * n_gpus * tflops * 1e12
+    if gpu not in TFLOPS:
+        raise ValueError(f"gpu is {gpu!r}, want one of {list(TFLOPS)}")
+    return days * 86400 * n_gpus * TFLOPS[gpu] * 1e12
 
 
 def model_flops(
@@ -263,7 +285,7 @@ def draw_crossover() -> None:
     """Multiplications per token against the length, both logarithmic, width 512. The
     attention line rises and crosses the flat recurrent line at length 512; the flat
     convolutional line lies above, the restricted attention's line below. The cost of a
-    whole encoder layer is nearly flat up to about a thousand tokens, then rises.
+    whole encoder layer stays nearly flat for hundreds of tokens, then rises.
     """
     import matplotlib.pyplot as plt
 
@@ -293,7 +315,6 @@ def numbers() -> dict[str, float]:
 
     # Table 3
     for name, row in TABLE_3.items():
-        result[f"body_{name}"] = parameters(row, 0)
         for vocab in (37000, 41100):
             result[f"params_{name}_v{vocab}_millions"] = parameters(row, vocab) / 1e6
         low, high = vocabulary_interval(row)
@@ -302,32 +323,19 @@ def numbers() -> dict[str, float]:
         low, high = common_interval(ALL_BUT_BIG, rounding)
         result[f"vocab_ten_{rounding}_low"] = low
         result[f"vocab_ten_{rounding}_high"] = high
-        low, high = vocabulary_interval(BIG, rounding)
-        result[f"vocab_big_{rounding}_low"] = low
-        result[f"vocab_big_{rounding}_high"] = high
-    result["vocab_ten_midpoint"] = sum(common_interval(ALL_BUT_BIG)) / 2
-    result["missing_rows_low"] = common_interval(ALL_BUT_BIG)[0] - 37000
-    result["missing_rows_high"] = common_interval(ALL_BUT_BIG)[1] - 37000
-    rows_fitting = [
-        vocabulary_interval(row)[0] <= 37000 <= vocabulary_interval(row)[1]
-        for row in TABLE_3.values()
-    ]
-    result["rows_of_table_3"] = len(rows_fitting)
-    result["rows_fitting_v37000"] = sum(rows_fitting)
-    steps = "n2 n4/n4 base/base n8/dk16 base/dk32 base/dff1024 base/base dff4096"
-    for step in f"{steps}/d256 base/base d1024".split("/"):
-        a, b = step.split()
+    result["missing_rows_low"] = result["vocab_ten_nearest_low"] - 37000
+    result["missing_rows_high"] = result["vocab_ten_nearest_high"] - 37000
+    for a, b in STEPS:
         change = parameters(TABLE_3[b], 37000) - parameters(TABLE_3[a], 37000)
         result[f"step_{a}_to_{b}_millions"] = change / 1e6
     wide, narrow = parameters(TABLE_3["d1024"], 41100), parameters(BASE, 41100)
     result["step_base_to_d1024_v41100_millions"] = (wide - narrow) / 1e6
     attention, ffn, norm = layer_sizes(BASE)
+    result["encoder_layer_base"] = attention + ffn + 2 * norm
     result["attention_base_millions"] = 18 * attention / 1e6
     result["ffn_base_millions"] = 12 * ffn / 1e6
-    result["norms_base_millions"] = 30 * norm / 1e6
-    result["embedding_base_millions"] = 37000 * 512 / 1e6
     result["attention_biases_base"] = 18 * 4 * 512
-    result["final_norms_base"] = 2 * norm
+    result["norms_base"], result["final_norms_base"] = 30 * norm, 2 * norm
     result["output_bias_base"] = 37000
     untied = parameters(BASE, 3 * 37000)  # source, target and output apart
     result["params_base_untied_millions"] = untied / 1e6
@@ -336,53 +344,36 @@ def numbers() -> dict[str, float]:
     result["peak_rate_base"] = learning_rate(4000)
     result["peak_rate_big"] = learning_rate(4000, d_model=1024)
     result["peak_rate_base_warmup8000"] = learning_rate(8000, warmup=8000)
-    result["rate_base_step100"] = learning_rate(100)
     result["rate_base_step100000"] = learning_rate(100_000)
-    result["rate_big_step300000"] = learning_rate(300_000, d_model=1024)
 
     # Table 1
-    result["crossover_d512"] = crossover(512)
     cost = TABLE_1["self-attention"], TABLE_1["recurrent"]
-    for n in (70, 512, 4096):
+    for n in (70, 4096):
         result[f"attention_over_recurrence_n{n}"] = cost[0](n, 512) / cost[1](n, 512)
     squared, linear = encoder_layer_multiplications(70)
-    result["squared_share_n70"] = squared / (squared + linear)
-    result["squared_equals_linear_n"] = linear / 70 / (squared / 70**2)
+    result["squared_share_n70_base"] = squared / (squared + linear)
+    for name, row in (("base", BASE), ("big", BIG)):  # n^2 a = n b where n = b / a
+        squared, linear = encoder_layer_multiplications(1, row)
+        result[f"squared_equals_linear_n_{name}"] = linear / squared
 
     # Table 2
-    result["flops_base"] = hardware_flops(0.5, 8, 9.5)
-    result["flops_big"] = hardware_flops(3.5, 8, 9.5)
-    result["flops_gnmt_en_fr"] = hardware_flops(6, 96, 2.8)
-    result["flops_gnmt_en_de"] = hardware_flops(1, 96, 2.8)
-    result["flops_moe_en_fr"] = hardware_flops(6, 64, 3.7)
-    result["flops_moe_en_de"] = hardware_flops(1, 64, 3.7)
-    result["flops_deep_att_8"] = 8 * 1.0e20
-    result["flops_gnmt_en_de_8"], result["flops_gnmt_en_fr_8"] = 8 * 2.3e19, 8 * 1.4e20
-    result["flops_convs2s_en_de_8"] = 8 * 9.6e18
-    result["flops_convs2s_en_fr_8"] = 8 * 1.5e20
-    result["seconds_per_step_base"] = 0.5 * 86400 / 100_000
-    result["seconds_per_step_big"] = 3.5 * 86400 / 300_000
+    for name, (days, n_gpus, gpu) in TABLE_2.items():
+        result[f"flops_{name}"] = hardware_flops(days, n_gpus, gpu)
+    result["flops_gnmt_en_de_times_8"] = 8 * result["flops_gnmt_en_de"]
+    result["cost_big_over_moe_en_fr"] = result["flops_big"] / result["flops_moe_en_fr"]
     for name, row, n_steps in (("base", BASE, 100_000), ("big", BIG, 300_000)):
+        result[f"seconds_per_step_{name}"] = TABLE_2[name][0] * 86400 / n_steps
         own = model_flops(row, n_steps)
         result[f"model_flops_{name}"] = own
         result[f"model_flops_share_{name}"] = own / result[f"flops_{name}"]
-    result["cost_big_over_moe_en_fr"] = 2.3e19 / 1.2e20
-    result["bleu_big_minus_best_ensemble_en_de"] = 28.4 - 26.36
-    result["bleu_single_head_loss"] = 25.8 - 24.9
-    result["bleu_en_fr_table_2"] = 41.8
 
     # perplexities and label smoothing
-    for name, ppl in (("base", 4.92), ("big", 4.33), ("no_smoothing", 4.67)):
-        result[f"nats_{name}"] = math.log(ppl)
-    result["smoothing_floor_v37000_nats"] = smoothing_floor(0.1, 37000)
-    result["smoothing_floor_v37000_perplexity"] = math.exp(smoothing_floor(0.1, 37000))
-    # if 4.92 included the smoothing: (1 - e) nats(right token) + e (at least ln V)
-    at_most = (math.log(4.92) - 0.1 * math.log(37000)) / 0.9
-    result["perplexity_base_if_smoothed_at_most"] = math.exp(at_most)
-    for percent, ppl in ((10, 4.92), (20, 5.47)):
-        right, _ = smoothed_target(percent / 100, 37000)
-        result[f"perplexity_factor_ceiling_{percent}"] = 1 / right
-        result[f"perplexity_factor_table_{percent}"] = ppl / 4.67
+    result["nats_base"], result["nats_big"] = math.log(4.92), math.log(4.33)
+    for percent in (10, 20):
+        floor = math.exp(smoothing_floor(percent / 100, 37000))
+        result[f"smoothing_floor_{percent}_perplexity"] = floor
+    result["perplexity_factor_table_10"] = 4.92 / 4.67
+    result["perplexity_factor_certain_10"] = 1 / smoothed_target(0.1, 37000)[0]
     return result
 
 

@@ -5,20 +5,22 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
 import transformer
 import transformer_budget as b
-from torch.utils.flop_counter import FlopCounterMode
 
 
 def sizes(row):
-    return {
-        "n_layers": row.n_layers,
-        "d_model": row.d_model,
-        "d_ff": row.d_ff,
-        "n_heads": row.n_heads,
-        "d_k": row.d_k,
-        "d_v": row.d_v,
-    }
+    return transformer.Sizes(
+        n_layers=row.n_layers,
+        d_model=row.d_model,
+        d_ff=row.d_ff,
+        n_heads=row.n_heads,
+        d_k=row.d_k,
+        d_v=row.d_v,
+        dropout=0.0,
+    )
 
 
 # ---- parameters ----------------------------------------------------------------------
@@ -27,7 +29,7 @@ def sizes(row):
 @pytest.mark.parametrize("name", b.TABLE_3)
 def test_every_row_equals_the_model_built(name):
     row = b.TABLE_3[name]
-    assert b.parameters(row, 37000) == transformer.count(37000, **sizes(row))
+    assert b.parameters(row, 37000) == transformer.count(37000, sizes(row))
 
 
 @pytest.mark.parametrize("row", [b.BASE, b.BIG])
@@ -45,15 +47,15 @@ def test_relation_to_torch(row):
 
 def test_encoder_and_decoder_apart():
     encoder, decoder = b.stacks(b.BASE)
-    layer = (512, 2048, 8, 64, 64, 0.0)
     with torch.device("meta"):
-        assert encoder == 6 * transformer.parameters(transformer.EncoderLayer(*layer))
-        assert decoder == 6 * transformer.parameters(transformer.DecoderLayer(*layer))
+        model = transformer.Transformer(1, sizes(b.BASE))
+    assert encoder == sum(p.numel() for p in model.encoder.parameters())
+    assert decoder == sum(p.numel() for p in model.decoder.parameters())
 
 
 def test_value_width_counts_as_well():
     row = b.Row(0, n_layers=1, d_model=10, d_ff=7, n_heads=3, d_k=2, d_v=5)
-    assert b.parameters(row, 11) == transformer.count(11, **sizes(row))
+    assert b.parameters(row, 11) == transformer.count(11, sizes(row))
 
 
 # ---- vocabulary ----------------------------------------------------------------------
@@ -109,6 +111,29 @@ def test_one_vocabulary_fits_ten_rows_and_never_big(rounding):
     assert b.vocabulary_interval(b.BIG, rounding)[1] < low
 
 
+def test_steps_at_one_width_hold_whatever_the_vocabulary():
+    """Two printed counts are each off by half a million at most, a step by one."""
+    for a, c in b.STEPS:
+        first, second = b.TABLE_3[a], b.TABLE_3[c]
+        printed = second.printed_millions - first.printed_millions
+
+        def error(vocab, first=first, second=second, printed=printed):
+            step = b.parameters(second, vocab) - b.parameters(first, vocab)
+            return abs(step / 1e6 - printed)
+
+        if first.d_model == second.d_model:
+            assert error(37000) == pytest.approx(error(41100), abs=1e-12)
+            assert error(37000) < 1
+        assert error(41100) < 1
+    assert error(37000) > 1  # the last step, from d_model = 512 to 1024
+
+
+def test_what_is_missing_at_37000_grows_with_the_width_alone():
+    for row in b.ALL_BUT_BIG:
+        missing = row.printed_millions - b.parameters(row, 37000) / 1e6
+        assert missing == pytest.approx(4100 * row.d_model / 1e6, abs=0.5)
+
+
 def test_common_interval_can_be_empty():
     low, high = b.common_interval(b.TABLE_3.values())
     assert low > high
@@ -156,7 +181,7 @@ def test_table_1_by_hand():
 @pytest.mark.parametrize("n", [5, 12])
 def test_encoder_layer_multiplications_equal_torchs_counter(n):
     row = b.Row(0, n_layers=1, d_model=24, d_ff=40, n_heads=4, d_k=6, d_v=3)
-    layer = transformer.EncoderLayer(24, 40, 4, 6, 3, 0.0)
+    layer = transformer.EncoderLayer(sizes(row))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         layer(torch.zeros(1, n, 24), torch.ones(1, 1, 1, n, dtype=torch.bool))
     squared, linear = b.encoder_layer_multiplications(n, row)
@@ -165,13 +190,22 @@ def test_encoder_layer_multiplications_equal_torchs_counter(n):
 
 
 def test_hardware_flops_by_hand():
-    assert b.hardware_flops(1 / 24, 2, 0.5) == pytest.approx(3600 * 2 * 0.5e12)
+    assert b.hardware_flops(1 / 24, 2, "K80") == pytest.approx(3600 * 2 * 2.8e12)
+
+
+def test_table_2_prints_as_the_paper_does():
+    printed = {"base": "3.3e+18", "big": "2.3e+19"}
+    printed |= {"gnmt_en_de": "2.3e+19", "gnmt_en_fr": "1.4e+20"}
+    printed |= {"moe_en_de": "2.0e+19", "moe_en_fr": "1.2e+20"}
+    printed |= {"convs2s_en_de": "9.6e+18", "convs2s_en_fr": "1.5e+20"}
+    got = {name: f"{b.hardware_flops(*row):.1e}" for name, row in b.TABLE_2.items()}
+    assert got == printed
 
 
 def test_model_flops_equal_torchs_counter():
     # forward and backward of a model whose matrices hold nearly all parameters
     row = b.Row(0, n_layers=1, d_model=64, d_ff=256, n_heads=2, d_k=32, d_v=32)
-    model = transformer.Transformer(500, dropout=0.0, **sizes(row))
+    model = transformer.Transformer(500, sizes(row))
     ids = torch.randint(1, 500, (1, 20), generator=torch.Generator().manual_seed(0))
     with FlopCounterMode(display=False) as counter:
         model(ids, ids).sum().backward()
@@ -213,6 +247,7 @@ def test_floor_is_what_a_perfect_model_pays(epsilon, vocab):
             lambda: b.vocabulary_interval(b.BASE, "odd"),
             "rounding is 'odd', want one of",
         ),
+        (lambda: b.hardware_flops(1, 1, "H100"), r"gpu is 'H100', want one of \['K80'"),
         (lambda: b.learning_rate(0), "step is 0, warmup 4000"),
         (lambda: b.learning_rate(1, 512, 0), "step is 1, warmup 0"),
         (lambda: b.smoothing_floor(1.0, 10), r"epsilon 1.0, vocab 10: want"),

@@ -1,0 +1,185 @@
+"""The built site in Chromium, as a reader meets it."""
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / "node_modules/axe-core/axe.min.js"
+SOURCES = [
+    "recurrent/karpathy-rnn-effectiveness.html",
+    "recurrent/olah-lstm.html",
+    "transformers/vaswani-attention.html",
+]
+PAGES = [
+    "index.html",
+    "findings.html",
+    "about.html",
+    "snippets/index.html",
+    *SOURCES,
+    *(
+        f"snippets/{path.stem}.html"
+        for path in sorted((ROOT / "snippets").glob("*.py"))
+    ),
+]
+COMPRESSED = re.compile(r"text/|javascript|json|svg|xml")
+FIGURES = re.compile(r'<svg [^>]*class="figure".*?</svg>', re.S)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds fault with, one line each."""
+    # evaluated, not added as a script tag: the page's policy allows no such tag
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    return page.evaluate(
+        "axe.run().then(r => r.violations.flatMap(v => v.nodes.map("
+        "n => v.id + ': ' + n.target.join(' '))))"
+    )
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_at_every_width_in_light_and_dark(path, page, address):
+    foreign, console = [], []
+    page.on("request", lambda r: foreign.append(r.url))
+    page.on("console", lambda m: console.append(m.text))
+    page.on("pageerror", lambda e: console.append(str(e)))
+    page.goto(address + path)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (390, 768, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(50)
+            overflow = page.evaluate(
+                "document.documentElement.scrollWidth - innerWidth"
+            )
+            assert overflow <= 0, (scheme, width)
+            if (scheme, width) != ("light", 768):
+                assert violations(page) == [], (scheme, width)
+    own = (address, "data:", "blob:")
+    assert [url for url in foreign if not url.startswith(own)] == []
+    assert console == []
+
+
+def test_the_pages_tested_are_all_there_are(built):
+    found = {path.relative_to(built).as_posix() for path in built.rglob("*.html")}
+    assert found == {*PAGES, "404.html"}
+
+
+def search(page: Page, query: str) -> str:
+    """The address of the first hit."""
+    page.keyboard.press("s")
+    page.get_by_role("textbox", name="Search").press_sequentially(query)
+    first = page.locator(".md-search-result__item a").first
+    first.wait_for()
+    return first.get_attribute("href") or ""
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("forget gate", "recurrent/olah-lstm.html"),
+        ("temperature", "recurrent/karpathy-rnn-effectiveness.html"),
+        ("BPTT", "recurrent/karpathy-rnn-effectiveness.html"),
+        ("37000", "transformers/vaswani-attention.html"),
+        ("positional encoding", "transformers/vaswani-attention.html"),
+    ],
+)
+def test_search_finds_the_right_page_first(query, expected, page, address):
+    page.goto(address)
+    assert expected in search(page, query)
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_a_first_visit_weighs_at_most_250_kilobytes(path, page, address):
+    sizes: dict[str, int] = {}
+
+    def weigh(response) -> None:
+        body = response.body()
+        if response.url.endswith(".html"):
+            body = FIGURES.sub("", body.decode()).encode()  # figures apart
+        kind = response.headers.get("content-type", "")
+        sizes[response.url] = len(
+            gzip.compress(body, 6) if COMPRESSED.search(kind) else body
+        )
+
+    page.on("requestfinished", lambda request: weigh(request.response()))
+    page.goto(address + path, wait_until="networkidle")
+    assert sum(sizes.values()) <= 250_000, sizes
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_a_copy_on_a_local_disk_works_and_searches(path, page, built):
+    console = []
+    page.on("console", lambda m: console.append(m.text))
+    page.on("pageerror", lambda e: console.append(str(e)))
+    page.goto((built / path).as_uri())
+    assert path in search(page, page.locator("h1").inner_text().removesuffix("#"))
+    assert console == []
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_readable_without_javascript(path, browser, address):
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(address + path)
+        expect(page.locator("table.ledger")).to_be_visible()
+        expect(page.locator("svg.figure").first).to_be_visible()
+        expect(page.locator(".katex").first).to_be_visible()
+        question = page.locator("details.question").first
+        question.locator("summary").click()
+        expect(question.locator("p").first).to_be_visible()
+
+
+def test_code_and_citation_are_copied(page, address):
+    page.goto(address + SOURCES[1])
+    for block in (
+        page.locator(".language-python.highlight").first,
+        page.locator(".language-bibtex.highlight").first,
+    ):
+        block.scroll_into_view_if_needed()
+        block.hover()
+        block.get_by_title("Copy to clipboard").click()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.strip() == block.locator("code").inner_text().strip()
+        assert copied.strip()
+
+
+def test_code_of_a_notebook_is_copied(page, address):
+    page.goto(address + "snippets/lstm.html")
+    block = page.locator(".language-python.highlight").first
+    block.hover()
+    block.get_by_title("Copy to clipboard").click()
+    assert "import numpy as np" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_figures_follow_the_switch_between_light_and_dark(page, address):
+    page.goto(address + SOURCES[1])
+    color = "getComputedStyle(document.querySelector('svg.figure text')).fill"
+    light = page.evaluate(color)
+    page.get_by_title("Switch to light").click()
+    page.get_by_title("Switch to dark").click()
+    assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
+    assert page.evaluate(color) != light
+    page.reload()
+    assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
+
+
+def test_a_reader_at_the_keyboard_gets_to_the_text_and_opens_an_answer(page, address):
+    page.goto(address + SOURCES[0])
+    page.keyboard.press("Tab")
+    assert (
+        page.evaluate("document.activeElement.textContent").strip() == "Skip to content"
+    )
+    page.keyboard.press("Enter")
+    assert "#" in page.url
+    summary = page.locator("details.question summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details.question").first.get_attribute("open") is not None
+
+
+def test_an_unknown_address_says_so(page, built):
+    page.goto((built / "404.html").as_uri())
+    expect(page.locator("h1")).to_contain_text("404")
