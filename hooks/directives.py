@@ -164,7 +164,8 @@ class Expander:
         assert self.page
         facts = self.page.facts
         labels = {self.site.executions[name].snippet.runs_on for name in facts.snippets}
-        return self.block("card", facts=facts, runs_on=" and ".join(sorted(labels)))
+        needed = sorted(labels - {"Python alone"}) or ["Python alone"]
+        return self.block("card", facts=facts, runs_on=" and ".join(needed))
 
     def block(self, template: str, **context: object) -> str:
         """A template of `overrides/blocks/`, filled in, its lines not indented."""

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -164,6 +165,8 @@ async def _run(entry: Execution) -> None:
         async with client.async_setup_kernel(
             env={**os.environ, "OMP_NUM_THREADS": "1"}
         ):
+            # nbclient would take Ctrl-C for the death of the kernel
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
             for index, cell in enumerate(notebook.cells):
                 shown = cell is not set_up and cell is not read_back
                 try:

@@ -52,6 +52,7 @@ def for_page(svg: str, name: str, alternative: str) -> str:
     head, body = svg.split(">", 1)
     head = re.sub(r"\s(?:width|height|xmlns:xlink|version)=\"[^\"]*\"", "", head)
     return (
-        f'{head} class="figure" role="img" aria-labelledby="{name}-title">'
+        f'{head} class="figure" role="img" aria-labelledby="{name}-title"'
+        " data-search-exclude>"
         f'<title id="{name}-title">{html.escape(alternative)}</title>{body}'
     )

@@ -1,5 +1,6 @@
 """Where MkDocs calls us: the only module that knows MkDocs' events."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ UNNAMED_DIALOG = 'data-md-component="search" role="dialog"'  # the theme's
 
 _site: SiteModel
 _parser: markdown.Markdown
+_serving = False
+
+
+def on_startup(command: str, dirty: bool) -> None:
+    """Know what is asked for, and keep mkdocs-jupyter's daily report to itself."""
+    global _serving
+    _serving = command == "serve"
+    for name in ("mkdocs.mkdocs-jupyter", "mkdocs.plugins.mkdocs_jupyter"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @event_priority(100)  # before mkdocs-jupyter looks for notebooks
@@ -87,7 +97,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     execution = _execution(page)
     if execution is None:
         return html
-    title, rest = slim(html, execution).split("</h1>", 1)
+    title, rest = slim(html, execution).split("</h1>", 1)  # Snippet.title checked it
     card = _expander(page, config).block("notebook-card", execution=execution)
     return f"{title}</h1>\n{card}\n{rest}"
 
@@ -95,7 +105,9 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Typeset formulas and fix the policy, once the page is whole."""
     output = output.replace(UNNAMED_DIALOG, f'{UNNAMED_DIALOG} aria-label="Search"')
-    return with_policy(typeset_marked(output, _where(page)))
+    output = typeset_marked(output, _where(page))
+    # while serving, MkDocs adds a script that reloads the page, different each time
+    return output if _serving else with_policy(output)
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:

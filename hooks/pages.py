@@ -272,14 +272,26 @@ def validated(model: type[AnyFacts], facts: dict[str, Any], where: str) -> AnyFa
         return model.model_validate(facts)
     except ValidationError as error:
         faults = [
-            f"`{'.'.join(str(part) for part in fault['loc'])}`: {fault['msg']}"
-            for fault in error.errors()
+            f"{_named(fault['loc'], facts)}: {fault['msg']}" for fault in error.errors()
         ]
         raise ContentError(
             where,
             "front matter\n    " + "\n    ".join(faults),
             "mend these fields; CONTRIBUTING.md lists them all",
         ) from error
+
+
+def _named(place: tuple[str | int, ...], facts: Any) -> str:
+    """Where a fault is, and how the row that it is in begins: `numbers.3.says` (…)."""
+    row = ""
+    for part in place:
+        try:
+            facts = facts[part]
+        except (LookupError, TypeError):
+            break
+        if isinstance(part, int) and isinstance(facts, dict):
+            row = f" (“{next(iter(facts.values()), '')}”)"
+    return f"`{'.'.join(map(str, place))}`{row}"
 
 
 def _finite(text: str) -> Decimal | None:
@@ -323,4 +335,4 @@ def scientific(text: str) -> str:
     """`3.3e18` as it is written by hand: 3.3 × 10¹⁸."""
     mantissa, exponent = text.lower().split("e")
     raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa} × 10{raised}"
+    return f"{mantissa}\u00a0×\u00a010{raised}"  # on one line

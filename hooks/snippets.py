@@ -67,13 +67,19 @@ class Snippet:
     def title(self) -> str:
         """The header's first line, without its mark."""
         first = self.header.split("\n", 1)[0]
-        if not first.startswith("# ") or self.notebook.cells[0].cell_type != "markdown":
+        if not first.startswith("# ") or not self._begins_as_markdown:
             raise ContentError(
                 self.where,
                 "no title",
                 "begin with a `# %% [markdown]` cell whose first line is `# Title`",
             )
         return first.removeprefix("# ")
+
+    @property
+    def _begins_as_markdown(self) -> bool:
+        """False where jupytext has not taken the docstring for the cell's text."""
+        first = self.notebook.cells[0]
+        return bool(first.cell_type == "markdown" and first.source.startswith("# "))
 
     @cached_property
     def fields(self) -> dict[str, str]:

@@ -116,7 +116,8 @@ def test_spelling():
         capture_output=True,
         text=True,
     )
-    assert (process.returncode, process.stdout) == (0, "")
+    if process.returncode:
+        pytest.fail(process.stdout)
 
 
 def test_the_repository_names_no_registry_and_no_absolute_path():

@@ -5,7 +5,8 @@
 // 1. The index of the whole site is far larger than a page, and the theme asks for it at
 //    once. It can wait until the reader goes to the search field.
 const wanted = new Promise((resolve) => {
-  if (new URLSearchParams(location.search).has("q")) resolve();
+  const asked = new URLSearchParams(location.search); // q: a query, h: words to mark
+  if (asked.has("q") || asked.has("h")) resolve();
   addEventListener("focusin", (event) => event.target.name === "query" && resolve());
 });
 const { open, send } = XMLHttpRequest.prototype;

@@ -69,7 +69,7 @@ def soup(text: str) -> BeautifulSoup:
         ("{{ demo.third:.1%}}", "33.3%"),
         ("{{ demo.parameters }}", "51600"),
         ("{{ demo.parameters:,.0f }}", "51,600"),
-        ("{{ demo.flops:.2e }}", "3.27 × 10¹⁸"),
+        ("{{ demo.flops:.2e }}", "3.27 × 10¹⁸"),
         ("{{ demo.parameters:, }}", "51,600"),
         ("{{ demo.parameters:d }}", "51600"),
         ("{{ demo.third: .2f }}", "0.33"),

@@ -147,7 +147,7 @@ def test_the_tolerance_decides(project, within, verdict):
         number["why"] = "It was rounded."
     [row, _] = project.load().ledgers["engines/notes"]
     assert row.fact.verdict == verdict
-    assert row.we_get == "3.270 × 10¹⁸"
+    assert row.we_get == "3.270 × 10¹⁸"
 
 
 def test_a_faulty_header_is_told_before_anything_runs(new_project):
