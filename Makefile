@@ -8,27 +8,29 @@ ADDRESS ?= 127.0.0.1:8000
 
 VENV := .venv
 BIN  := $(VENV)/bin
-NPM  := $(shell command -v npm || echo $(BIN)/npm)
+NPM  := $(if $(shell command -v npm),npm,$(BIN)/npm)
 PIP  := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 export NO_MKDOCS_2_WARNING := 1
 
 .PHONY: serve build test lint clean
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 serve: $(VENV)/.site node_modules/.installed
-	$(BIN)/mkdocs serve --dev-addr $(ADDRESS)
+	@$(BIN)/python -c 'import socket, sys; host, port = "$(ADDRESS)".rsplit(":", 1); sys.exit(not socket.socket().connect_ex((host, int(port))) and "make: $(ADDRESS) is taken; try make serve ADDRESS=127.0.0.1:8001")'
+	$(BIN)/python -m mkdocs serve --dev-addr $(ADDRESS)
 
 build: $(VENV)/.site node_modules/.installed
-	$(BIN)/mkdocs build
+	$(BIN)/python -m mkdocs build
 
 test: $(VENV)/.test node_modules/.installed
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.development
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
 
 clean:
 	rm -rf $(VENV) node_modules .cache site

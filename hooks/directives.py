@@ -19,10 +19,13 @@ from errors import ContentError
 from pages import SourcePage, scientific
 from site_model import SiteModel
 
-DIRECTIVE = re.compile(
-    r"^ *::: *(?P<name>[\w-]*) *(?P<argument>.*?) *$\n?(?P<body>(?:    .*\n?)*)", re.M
+FENCE = r"^(?P<mark>`{3,}|~{3,}).*?^(?P=mark)"  # left as it is
+DIRECTIVE = (
+    r"^ {0,3}::+ *(?P<name>[\w-]*) *(?P<argument>[^\n]*?) *$\n?"
+    r"(?P<body>(?:    [^\n]*\n?)*)"
 )
-VALUE = re.compile(r"\{\{\s*(?P<name>\w+\.[^\s:{}]+)\s*(?::(?P<format>[^{}]*))?\}\}")
+VALUE = r"\{\{\s*(?P<value>\w+(?:\.[^\s:{}]+)?)\s*(?::(?P<format>[^{}\n]*))?\}\}"
+EXPANDED = re.compile(f"{FENCE}|{DIRECTIVE}|{VALUE}", re.M | re.S)
 BLOCKS = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "overrides/blocks"),
     autoescape=True,
@@ -48,10 +51,15 @@ class Expander:
 
     def expand(self, text: str) -> str:
         """The whole page with its values and directives in place."""
-        return DIRECTIVE.sub(self._directive, VALUE.sub(self._value, text))
+        return EXPANDED.sub(self._expanded, text)
+
+    def _expanded(self, match: re.Match[str]) -> str:
+        if match["mark"]:
+            return match[0]
+        return self._value(match) if match["value"] else self._directive(match)
 
     def _value(self, match: re.Match[str]) -> str:
-        value = self.site.value(match["name"], self.where)
+        value = self.site.value(match["value"], self.where)
         spec = (match["format"] or "").strip()
         whole = value.is_integer() and spec[-1:] not in (*"eEfFgG%",)
         try:

@@ -165,8 +165,9 @@ async def _run(entry: Execution) -> None:
         async with client.async_setup_kernel(
             env={**os.environ, "OMP_NUM_THREADS": "1"}
         ):
-            # nbclient would take Ctrl-C for the death of the kernel
-            asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+            for interruption in (signal.SIGINT, signal.SIGTERM):
+                # nbclient would take Ctrl-C for the death of the kernel
+                asyncio.get_running_loop().remove_signal_handler(interruption)
             for index, cell in enumerate(notebook.cells):
                 shown = cell is not set_up and cell is not read_back
                 try:

@@ -53,6 +53,6 @@ def for_page(svg: str, name: str, alternative: str) -> str:
     head = re.sub(r"\s(?:width|height|xmlns:xlink|version)=\"[^\"]*\"", "", head)
     return (
         f'{head} class="figure" role="img" aria-labelledby="{name}-title"'
-        " data-search-exclude>"
+        ' data-search-exclude="">'
         f'<title id="{name}-title">{html.escape(alternative)}</title>{body}'
     )

@@ -1,5 +1,6 @@
 """Where MkDocs calls us: the only module that knows MkDocs' events."""
 
+import json
 import logging
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         extensions=config.markdown_extensions,
         extension_configs=config.mdx_configs or {},
     )
+    for half in (ROOT / ".cache/mkdocs-jupyter").glob("*.json"):
+        try:
+            json.loads(half.read_text(encoding="utf-8"))
+        except ValueError:  # mkdocs-jupyter was interrupted while it wrote
+            half.unlink()
     _site = load_site(
         Path(config.docs_dir), ROOT / "snippets", ROOT / ".cache/snippets"
     )
@@ -85,6 +91,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Expand directives; give a source's page its title and header card."""
+    if _execution(page):
+        return text  # a notebook's JSON, which mkdocs-jupyter reads by itself
     expander = _expander(page, config)
     if expander.page:
         page.meta["search"] = {"boost": 2}

@@ -253,7 +253,7 @@ def load_reading_list(path: Path) -> ReadingList:
 def read_front_matter(path: Path, where: str) -> tuple[dict[str, Any], str]:
     """Front matter and body. Numbers stay as they are typed: 0.50 keeps its zero."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ContentError(where, str(error), "save it as UTF-8") from error
     match = FRONT_MATTER.match(text)
@@ -272,7 +272,9 @@ def validated(model: type[AnyFacts], facts: dict[str, Any], where: str) -> AnyFa
         return model.model_validate(facts)
     except ValidationError as error:
         faults = [
-            f"{_named(fault['loc'], facts)}: {fault['msg']}" for fault in error.errors()
+            f"`{'.'.join(map(str, fault['loc']))}`: {fault['msg']}"
+            + _row_of(fault["loc"], facts)
+            for fault in error.errors()
         ]
         raise ContentError(
             where,
@@ -281,17 +283,12 @@ def validated(model: type[AnyFacts], facts: dict[str, Any], where: str) -> AnyFa
         ) from error
 
 
-def _named(place: tuple[str | int, ...], facts: Any) -> str:
-    """Where a fault is, and how the row that it is in begins: `numbers.3.says` (…)."""
-    row = ""
-    for part in place:
-        try:
-            facts = facts[part]
-        except (LookupError, TypeError):
-            break
-        if isinstance(part, int) and isinstance(facts, dict):
-            row = f" (“{next(iter(facts.values()), '')}”)"
-    return f"`{'.'.join(map(str, place))}`{row}"
+def _row_of(place: tuple[str | int, ...], facts: dict[str, Any]) -> str:
+    """How the row with the fault begins, for readers who do not count rows."""
+    if len(place) < 2 or not isinstance(place[1], int):
+        return ""
+    row = facts[str(place[0])][place[1]]
+    return f" (in “{next(iter(row.values()), '')}”)" if isinstance(row, dict) else ""
 
 
 def _finite(text: str) -> Decimal | None:

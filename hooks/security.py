@@ -1,7 +1,7 @@
 """The Content-Security-Policy of a page: its own files, its own inline scripts.
 
 What it cannot be: styles in attributes are allowed, since KaTeX and the figures place
-their parts by them.
+their parts by them; and who may frame the page, only a server's header can say.
 """
 
 import base64

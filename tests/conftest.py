@@ -13,11 +13,6 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def root() -> Path:
-    return ROOT
-
-
-@pytest.fixture(scope="session")
 def site() -> SiteModel:
     """The pages and the executed snippets, as the site is made from them."""
     return load_site(ROOT / "docs", ROOT / "snippets", ROOT / ".cache/snippets")
@@ -29,11 +24,11 @@ def built(site, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("built") / "site"
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     build = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder],
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder],
         cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
     )
-    assert (build.returncode, build.stdout, build.stderr) == (0, "", "")
+    assert build.returncode == 0, build.stdout + build.stderr
     return folder

@@ -1,5 +1,6 @@
 """What every page owes its reader."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pages import load_source
+from snippets import load_snippets
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -18,7 +20,7 @@ PAGES = {
     for path in sorted(DOCS.rglob("*.md"))
     if (page := load_source(path, DOCS))
 }
-FENCE = re.compile(r"```python\n(.*?)```", re.S)
+FENCE = re.compile(r"^```python[^\n]*\n(.*?)^```", re.M | re.S)
 SOLUTIONS = {
     f"{key}-{number}": code
     for key, page in PAGES.items()
@@ -36,7 +38,7 @@ def test_there_are_pages():
 @pytest.mark.parametrize("solution", SOLUTIONS)
 def test_a_solution_runs_and_asserts_its_claim(solution, tmp_path):
     code = SOLUTIONS[solution]
-    assert re.search(r"^assert ", code, re.M)
+    assert isinstance(ast.parse(code).body[-1], ast.Assert)
     process = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -51,12 +53,6 @@ def test_a_solution_runs_and_asserts_its_claim(solution, tmp_path):
 @each_page
 def test_some_exercise_is_solved_in_code(key):
     assert any(name.startswith(f"{key}-") for name in SOLUTIONS)
-
-
-@each_page
-def test_every_row_of_the_ledger_is_true(key, site):
-    for row in site.ledgers[key]:
-        assert row.fact.truth(row.ours) == row.fact.verdict, row.fact.what
 
 
 @each_page
@@ -86,13 +82,7 @@ def test_what_it_teaches_has_a_fitting_length(key):
     text = (DOCS / f"{key}.md").read_text()
     part = re.search(r"^## What it teaches$(.*?)^## ", text, re.M | re.S)
     words = len(part[1].split())
-    assert 250 <= words <= 1500
-
-
-def test_every_page_is_in_the_navigation(site):
-    navigation = (ROOT / "mkdocs.yml").read_text()
-    for key in site.pages:
-        assert f"- {key}.md\n" in navigation
+    assert 250 <= words <= 1500, f"{words} words under “What it teaches”"
 
 
 def test_the_navigation_follows_the_reading_order(site):
@@ -121,15 +111,29 @@ def test_spelling():
 
 
 def test_the_repository_names_no_registry_and_no_absolute_path():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: which files are the repository's is unknown")
     listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     forbidden = re.compile(
         r"//[^ /]*(npmj[s]|pyp[i]|pythonhoste[d])|(?<![\w.])/(home|root|wor[k])/\w"
     )
     faults = [
         f"{name}: {match[0]}"
-        for name in listed.stdout.split()
-        if (match := forbidden.search((ROOT / name).read_text(errors="ignore")))
+        for name in listed.stdout.split("\0")
+        if name
+        and (match := forbidden.search((ROOT / name).read_text(errors="ignore")))
     ]
     assert not faults
+
+
+def test_the_worked_example_of_contributing_is_a_snippet_that_runs(tmp_path):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    example = re.search(r"^````python\n(.*?)^````", text, re.M | re.S)
+    (tmp_path / "example.py").write_text(example[1])
+    assert load_snippets(tmp_path)["example"].code("example#The primitive", "") != ""
+    process = subprocess.run(
+        [sys.executable, tmp_path / "example.py"], capture_output=True, text=True
+    )
+    assert process.stdout.split() == ["sigmoid_at_zero", "0.5"]

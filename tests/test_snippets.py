@@ -137,7 +137,8 @@ def test_public_functions_are_typed_and_documented(name, site):
 @each_snippet
 def test_has_a_file_of_tests(name):
     text = (ROOT / f"tests/snippets/test_{name}.py").read_text()
-    assert re.search(r"\b(torch|scipy)\b", text), "compared with nothing independent"
+    assert re.search(r"^(import|from) (torch|scipy)\b", text, re.M), "no reference"
+    assert re.search(rf"^import {name}\b", text, re.M)
 
 
 @each_snippet

@@ -91,6 +91,13 @@ def test_search_finds_the_right_page_first(query, expected, page, address):
     assert expected in search(page, query)
 
 
+def test_words_searched_for_are_marked_on_the_page(page, address):
+    page.goto(address)
+    hit = search(page, "forget gate")
+    page.goto(address + hit)
+    page.locator(".md-content mark").first.wait_for()
+
+
 @pytest.mark.parametrize("path", SOURCES)
 def test_a_first_visit_weighs_at_most_250_kilobytes(path, page, address):
     sizes: dict[str, int] = {}
@@ -106,6 +113,8 @@ def test_a_first_visit_weighs_at_most_250_kilobytes(path, page, address):
 
     page.on("requestfinished", lambda request: weigh(request.response()))
     page.goto(address + path, wait_until="networkidle")
+    assert any(url.endswith(".woff2") for url in sizes)
+    assert address + path in sizes
     assert sum(sizes.values()) <= 250_000, sizes
 
 

@@ -46,11 +46,9 @@ def test_no_page_loads_anything_from_another_host(pages):
         r"(?:src|data)=\"(?:https?:)?//[^\"]*|<link\b[^>]*href=\"(?:https?:)?//[^\"]*"
         r"|@import[^;]*|\bimport\s*\(?[\"']https?:[^\"']*"
     )
-    found = {
-        name: match[0] for name, html in pages.items() if (match := loads.search(html))
+    assert {name: loads.findall(html) for name, html in pages.items()} == {
+        name: [] for name in pages
     }
-    canonical = 'rel="canonical"'
-    assert {k: v for k, v in found.items() if canonical not in v} == {}
 
 
 def test_every_page_has_a_policy_that_allows_no_other_host(pages):
@@ -59,9 +57,12 @@ def test_every_page_has_a_policy_that_allows_no_other_host(pages):
             r'http-equiv="Content-Security-Policy" content="([^"]*)"', html
         )
         assert policy, name
-        assert "default-src 'self'" in policy[1]
+        directives = dict(part.split(" ", 1) for part in policy[1].split("; "))
+        assert directives["default-src"] == "'self'"
         assert "http" not in policy[1]
-        assert "script-src 'self' 'unsafe-inline'" not in policy[1]
+        assert "unsafe" not in directives["script-src"]
+        # the theme's own: its scope, its palette, and on a page with headings its tail
+        assert directives["script-src"].count("sha256-") <= 4, name
 
 
 @pytest.mark.parametrize("name", SNIPPETS)
@@ -96,7 +97,7 @@ def test_formulas_are_typeset_with_mathml_and_none_is_left_raw(pages):
     for name, html in pages.items():
         text = re.sub(r"<(pre|code|annotation|script)\b.*?</\1>", "", html, flags=re.S)
         assert "arithmatex" not in text, name
-        assert not re.search(r"\\\(|\\\[|\$\$", text), name
+        assert not re.search(r"\\\(|\\\[|\$\$|\$\\?[A-Za-z]", text), name
 
 
 def test_katex_and_its_style_sheet_are_of_one_version(built):
