@@ -24,7 +24,9 @@ DIRECTIVE = (
     r"^ {0,3}::+ *(?P<name>[\w-]*) *(?P<argument>[^\n]*?) *$\n?"
     r"(?P<body>(?:    [^\n]*\n?)*)"
 )
-VALUE = r"\{\{\s*(?P<value>\w+(?:\.[^\s:{}]+)?)\s*(?::(?P<format>[^{}\n]*))?\}\}"
+VALUE = (  # a word alone is a slip, unless it stands tight: TeX and BibTeX write {{a}}
+    r"\{\{(?P<value>\s*\w+\.[^\s:{}]+|\s+\w+(?=\s))\s*(?::(?P<format>[^{}\n]*))?\}\}"
+)
 EXPANDED = re.compile(f"{FENCE}|{DIRECTIVE}|{VALUE}", re.M | re.S)
 BLOCKS = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "overrides/blocks"),
@@ -59,7 +61,7 @@ class Expander:
         return self._value(match) if match["value"] else self._directive(match)
 
     def _value(self, match: re.Match[str]) -> str:
-        value = self.site.value(match["value"], self.where)
+        value = self.site.value(match["value"].strip(), self.where)
         spec = (match["format"] or "").strip()
         whole = value.is_integer() and spec[-1:] not in (*"eEfFgG%",)
         try:

@@ -90,6 +90,16 @@ def test_other_braces_stay(expand, text):
     assert expand(text) == text
 
 
+def test_a_value_without_snippet_or_key_is_told(complaint):
+    assert "`half_life` names an unknown snippet" in complaint("{{ half_life }}")
+    assert "`demo` is a number without computation" in complaint("{{ demo }}")
+
+
+def test_a_fence_is_left_as_it_is(expand):
+    fence = "```python\nprint(f'{{a.b}}')\n::: cite\n```"
+    assert expand(fence) == fence
+
+
 def test_a_value_of_an_unknown_snippet_is_told(complaint):
     assert "`loom.answer` names an unknown snippet" in complaint("{{ loom.answer }}")
 
