@@ -199,7 +199,7 @@ def shift(k: int, d_model: int) -> Floats:
 
 
 # %% [markdown]
-# ## Why the root of $d_k$
+# ## Why the scores are scaled
 # If the entries of a query and a key are independent with mean 0 and variance 1, their
 # dot product has variance $d_k$. Unscaled scores of wide heads are therefore large, the
 # softmax puts nearly all weight on one key, and its Jacobian

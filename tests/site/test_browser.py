@@ -94,7 +94,7 @@ def test_search_finds_the_right_page_first(query, expected, page, address):
 def test_words_searched_for_are_marked_on_the_page(page, address):
     page.goto(address)
     hit = search(page, "forget gate")
-    page.goto(address + hit)
+    page.goto(hit)
     page.locator(".md-content mark").first.wait_for()
 
 
