@@ -37,8 +37,12 @@ def address(built: Path):
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Chromium from the PATH: without one, skipped here and failed in CI."""
+def browser(built):
+    """Chromium from the PATH: without one, skipped here and failed in CI.
+
+    It comes after the build: Playwright keeps an event loop running in this thread,
+    and executing the snippets starts one of its own.
+    """
     names = ("chromium", "chromium-browser", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)
     if executable is None:
