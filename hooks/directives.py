@@ -14,12 +14,10 @@ from textwrap import dedent, indent
 import jinja2
 from markupsafe import Markup
 
-import figures
 from errors import ContentError
-from pages import SourcePage, scientific
+from pages import FENCE, SourcePage, scientific
 from site_model import SiteModel
 
-FENCE = r"^(?P<mark>`{3,}|~{3,}).*?^(?P=mark)"  # left as it is
 DIRECTIVE = (
     r"^ {0,3}::+ *(?P<name>[\w-]*) *(?P<argument>[^\n]*?) *$\n?"
     r"(?P<body>(?:    [^\n]*\n?)*)"
@@ -27,7 +25,7 @@ DIRECTIVE = (
 VALUE = (  # a word alone is a slip, unless it stands tight: TeX and BibTeX write {{a}}
     r"\{\{(?P<value>\s*\w+\.[^\s:{}]+|\s+\w+(?=\s))\s*(?::(?P<format>[^{}\n]*))?\}\}"
 )
-EXPANDED = re.compile(f"{FENCE}|{DIRECTIVE}|{VALUE}", re.M | re.S)
+EXPANDED = re.compile(f"{FENCE.pattern}|{DIRECTIVE}|{VALUE}", re.M | re.S)
 BLOCKS = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "overrides/blocks"),
     autoescape=True,
@@ -132,11 +130,7 @@ class Expander:
                 f"`::: figure {reference}` has no caption",
                 "say below it, indented by four spaces, what to see in it",
             )
-        alternative = execution.snippet.alternative_text(symbol, self.where)
-        svg = figures.for_page(
-            execution.figures[symbol], f"{name}-{symbol}", alternative
-        )
-        return self.block("figure", svg=svg, caption=caption)
+        return self.block("figure", svg=execution.figure(symbol), caption=caption)
 
     def _numbers(self, match: re.Match[str]) -> str:
         return self.block("numbers", rows=self.site.ledgers[self._own_page(match).key])

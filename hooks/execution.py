@@ -89,6 +89,13 @@ class Execution:
             found[drawing[1]] = svgs[0]
         return found
 
+    def figure(self, symbol: str) -> str:
+        """A figure as it stands in a page, with its alternative text."""
+        words = self.snippet.alternative_text(symbol, self.snippet.where)
+        return figures.for_page(
+            self.figures[symbol], f"{self.snippet.name}-{symbol}", words
+        )
+
 
 def run_all(snippets: Iterable[Snippet], cache: Path) -> dict[str, Execution]:
     """Execute what has changed, two at a time, with a progress bar; read the rest back.

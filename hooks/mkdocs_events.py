@@ -4,7 +4,6 @@ import json
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import markdown
 from mkdocs.config.defaults import MkDocsConfig
@@ -14,6 +13,7 @@ from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
 from directives import Expander
+from execution import Execution
 from notebooks import slim
 from security import with_policy
 from site_model import SiteModel, load_site
@@ -77,9 +77,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(
             File(
                 f"snippets/{name}.ipynb",
-                str(
-                    execution.path.parents[1]
-                ),  # mkdocs-jupyter wants a folder as in docs/
+                str(execution.path.parents[1]),  # laid out as docs/ is
                 config.site_dir,
                 config.use_directory_urls,
             )
@@ -123,7 +121,7 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
     return with_policy(output) if template_name == "404.html" else output
 
 
-def _execution(page: Page) -> Any:
+def _execution(page: Page) -> Execution | None:
     path = Path(page.file.src_uri)
     return _site.executions.get(path.stem) if path.suffix == ".ipynb" else None
 

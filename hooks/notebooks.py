@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from bs4 import BeautifulSoup, Tag
 
-import figures
 from errors import ContentError
 from execution import Execution
 from tex import mark_dollars
@@ -20,7 +19,7 @@ WEIGHT = re.compile(r"<(style|script)\b.*?</\1>", re.S)
 
 def slim(page_html: str, execution: Execution) -> str:
     """The cells of a rendered notebook as plain HTML, figures themed and named."""
-    drawings = iter(execution.figures.items())
+    drawings = iter(execution.figures)
     soup = BeautifulSoup(WEIGHT.sub("", page_html), "lxml")
     parts: list[str] = []
     for cell in soup.select(".jp-Cell[id]"):
@@ -37,9 +36,7 @@ def _prose(cell: Tag) -> str:
     return mark_dollars(cell.decode_contents().strip())
 
 
-def _code(
-    cell: Tag, execution: Execution, drawings: Iterator[tuple[str, str]]
-) -> Iterator[str]:
+def _code(cell: Tag, execution: Execution, drawings: Iterator[str]) -> Iterator[str]:
     code = cell.select_one(".highlight-ipynb pre")
     if code:
         yield (
@@ -49,11 +46,7 @@ def _code(
     for output in cell.select(".jp-OutputArea-output"):
         match output.get("data-mime-type"):
             case "image/svg+xml":
-                symbol, svg = next(drawings)
-                where = execution.snippet.where
-                words = execution.snippet.alternative_text(symbol, where)
-                name = f"{execution.snippet.name}-{symbol}"
-                yield f"<figure>{figures.for_page(svg, name, words)}</figure>"
+                yield f"<figure>{execution.figure(next(drawings))}</figure>"
             case "text/plain" if output.pre:
                 yield (
                     '<div class="output" role="group" aria-label="Output" tabindex="0">'

@@ -33,7 +33,7 @@ HEADINGS = (
     "Check yourself",
     "Cite",
 )
-FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1", re.M | re.S)
+FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,}).*?^(?P=mark)", re.M | re.S)
 KINDS = Literal["paper", "post", "notes", "video", "chapter", "course"]
 FRONT_MATTER = re.compile(r"\A---\n(?P<yaml>.*?)\n---\n(?P<body>.*)\Z", re.S)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
