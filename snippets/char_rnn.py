@@ -29,7 +29,7 @@ formula leaves out.
 **Checked against:** torch autograd and `torch.nn.RNN` (1e-10 in float64), central
 differences, `torch.optim.Adagrad`.
 
-**Takes:** about 5 s on one core.
+**Takes:** about 4 s on one core.
 """
 
 # %%

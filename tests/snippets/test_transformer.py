@@ -272,9 +272,9 @@ def test_every_seed_learns_to_write_backwards():
     torch.set_default_dtype(torch.float32)
     try:
         for seed in t.SEEDS:
-            assert t.reversed_share(t.train(seed, n_steps=0)[0]) < 0.03
+            assert t.reversed_share(t.train(seed, n_steps=0)[0]) < 0.05
             model, losses = t.train(seed)
-            assert t.reversed_share(model) > 0.15  # chance: 8^-3, or 0.002
+            assert t.reversed_share(model) > 0.15  # chance: 8^-2, or 0.016
             assert losses[-1] < 1.0 < math.log(t.N_TOKENS) < losses[0]
     finally:
         torch.set_default_dtype(torch.float64)
