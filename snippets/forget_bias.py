@@ -39,7 +39,7 @@ BIASES = (0, 1, 3, 5)
 SEEDS = (0, 1, 2, 3, 4)
 LAG = 40  # steps between the symbol and the question
 N_HIDDEN = 12
-BATCH, STEPS, LEARNING_RATE = 24, 150, 0.01
+BATCH, STEPS, LEARNING_RATE = 24, 120, 0.01
 
 Params = dict[str, np.ndarray]
 
