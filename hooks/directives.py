@@ -33,6 +33,9 @@ BLOCKS = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+BLOCKS.filters["fixed"] = lambda value, digits: (
+    f"{value:z,.{digits}f}".replace("-", "−")  # noqa: RUF001, a minus sign is meant
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Expander:
         expand = {
             "code": self._code,
             "figure": self._figure,
+            "picture": self._picture,
             "numbers": self._numbers,
             "questions": self._questions,
             "exercises": self._exercises,
@@ -131,6 +135,28 @@ class Expander:
                 "say below it, indented by four spaces, what to see in it",
             )
         return self.block("figure", svg=execution.figure(symbol), caption=caption)
+
+    def _picture(self, match: re.Match[str]) -> str:
+        name, caption = match["argument"], dedent(match["body"]).strip()
+        known = BLOCKS.list_templates(filter_func=lambda path: "pictures/" in path)
+        if f"pictures/{name}.html" not in known:
+            raise ContentError(
+                self.where,
+                f"`::: picture {name}` names no picture",
+                "write one of: " + ", ".join(Path(path).stem for path in known),
+            )
+        if not caption:
+            raise ContentError(
+                self.where,
+                f"`::: picture {name}` has no caption",
+                "say below it, indented by four spaces, what to try and to see",
+            )
+        return self.block(
+            "picture",
+            name=name,
+            caption=caption,
+            value=lambda reference: self.site.value(reference, self.where),
+        )
 
     def _numbers(self, match: re.Match[str]) -> str:
         return self.block("numbers", rows=self.site.ledgers[self._own_page(match).key])

@@ -30,7 +30,7 @@ float64); central differences.
 """
 
 # %%
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -219,15 +219,36 @@ def memory_by_hand() -> Params:
     }
 
 
+def obey(
+    values: Sequence[float],
+    write: Iterable[int],
+    erase: Iterable[int],
+    read: Iterable[int],
+    forget_bias: float = 10.0,
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """T values, and the steps (from 0) of each command -> h, C and gates, (T,) each."""
+    x = np.zeros((len(values), 1, 4))  # (T, B, m)
+    x[:, 0, 0] = values
+    for wire, steps in enumerate((write, erase, read), start=1):
+        x[list(steps), 0, wire] = 1.0
+    p = memory_by_hand() | {"b_f": np.array([forget_bias])}
+    hs, Cs, gates, _ = lstm(p, x)
+    return hs[:, 0, 0], Cs[:, 0, 0], {name: g[:, 0, 0] for name, g in gates.items()}
+
+
 def pulse() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """40 steps: write 1.5 at step 5, read at 18 to 21, erase at 30 -> h, C, gates."""
-    x = np.zeros((40, 1, 4))  # (T, B, m)
-    x[:, 0, 0] = np.sin(np.arange(40))  # chatter on the value wire, to be ignored
-    x[5, 0, :2] = 1.5, 1.0
-    x[18:22, 0, 3] = 1.0
-    x[30, 0, 2] = 1.0
-    hs, Cs, gates, _ = lstm(memory_by_hand(), x)
-    return hs[:, 0, 0], Cs[:, 0, 0], {name: g[:, 0, 0] for name, g in gates.items()}
+    values = np.sin(np.arange(40))  # chatter on the value wire, to be ignored
+    values[5] = 1.5
+    return obey(values, write=[5], erase=[30], read=range(18, 22))
+
+
+EIGHT_VALUES = [0.3, 0.9, -0.5, 0.7, -0.8, 0.4, -0.6, 0.2]
+
+
+def eight_steps() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Write at steps 1 and 6 (from 0), read at 3 and 7, erase at 5 -> h, C, gates."""
+    return obey(EIGHT_VALUES, write=[1, 6], erase=[5], read=[3, 7])
 
 
 # %% [markdown]
@@ -342,7 +363,7 @@ def numbers() -> dict[str, float]:
     # PyTorch keeps two bias vectors, b_ih and b_hh, that only ever act as a sum
     out["pytorch_parameters_n4_m3"] = out["parameters_n4_m3"] + 4 * 4
 
-    for bias in (0, 1, 2, 5):
+    for bias in (0, 1, 2, 5, 10):
         kept = belt(bias, 100)
         out[f"forget_gate_b{bias}"] = kept[1]
         out[f"kept_10_steps_b{bias}"] = kept[10]
@@ -370,6 +391,11 @@ def numbers() -> dict[str, float]:
     out["pulse_cell_before_erase"] = C[29]
     out["pulse_cell_after_erase"] = C[30]
     out["pulse_output_read"] = h[20]
+    h, C, _ = eight_steps()
+    for t, value in enumerate(EIGHT_VALUES):
+        out[f"eight_steps_value_{t + 1}"] = value
+        out[f"eight_steps_cell_{t + 1}"] = C[t]
+        out[f"eight_steps_output_{t + 1}"] = h[t]
     return {name: float(value) for name, value in out.items()}
 
 
