@@ -33,9 +33,14 @@ BLOCKS = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-BLOCKS.filters["fixed"] = lambda value, digits: (
-    f"{value:z,.{digits}f}".replace("-", "−")  # noqa: RUF001, a minus sign is meant
-)
+
+
+def fixed(value: float, digits: int) -> str:
+    """So many digits after the point, a true minus sign, and none before zero."""
+    return f"{value:z,.{digits}f}".replace("-", "−")
+
+
+BLOCKS.filters["fixed"] = fixed
 
 
 @dataclass(frozen=True)

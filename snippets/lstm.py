@@ -226,11 +226,20 @@ def obey(
     read: Iterable[int],
     forget_bias: float = 10.0,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """T values, and the steps (from 0) of each command -> h, C and gates, (T,) each."""
+    """T values, and the steps (from 0) of each command -> h, C and gates, (T,) each.
+
+    Raises:
+        ValueError: a command is given at a step that has no value.
+    """
     x = np.zeros((len(values), 1, 4))  # (T, B, m)
     x[:, 0, 0] = values
-    for wire, steps in enumerate((write, erase, read), start=1):
-        x[list(steps), 0, wire] = 1.0
+    commands = {"write": write, "erase": erase, "read": read}
+    for wire, (name, steps) in enumerate(commands.items(), start=1):
+        for t in steps:
+            if not 0 <= t < len(values):
+                wanted = f"0 to {len(values) - 1}"
+                raise ValueError(f"{name} has step {t}, expected {wanted}")
+            x[t, 0, wire] = 1.0
     p = memory_by_hand() | {"b_f": np.array([forget_bias])}
     hs, Cs, gates, _ = lstm(p, x)
     return hs[:, 0, 0], Cs[:, 0, 0], {name: g[:, 0, 0] for name, g in gates.items()}

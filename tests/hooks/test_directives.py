@@ -5,8 +5,10 @@ from functools import partial
 import markdown
 import pytest
 from bs4 import BeautifulSoup
+from jinja2 import ChoiceLoader, DictLoader
 
-from directives import Expander
+import directives
+from directives import BLOCKS, Expander, fixed
 from errors import ContentError
 
 EXTENSIONS = ["admonition", "pymdownx.arithmatex", "pymdownx.details"]
@@ -196,6 +198,55 @@ def test_a_figure_without_caption_is_told(complaint, below):
     message = complaint(f"::: figure demo.draw_line{below}")
     assert "`::: figure demo.draw_line` has no caption" in message
     assert "indented by four spaces" in message
+
+
+# Pictures
+
+
+@pytest.fixture
+def picture(monkeypatch):
+    """A picture `sum` of the demo snippet, beside those of the site."""
+    template = '<table><tr><td>{{ value("demo.third") | fixed(2) }}</td></tr></table>'
+    loader = ChoiceLoader([DictLoader({"pictures/sum.html": template}), BLOCKS.loader])
+    monkeypatch.setattr(directives, "BLOCKS", BLOCKS.overlay(loader=loader))
+
+
+PICTURE = "::: picture sum\n    Try *all* {{ demo.answer }}.\n"
+
+
+@pytest.mark.usefixtures("picture")
+def test_a_picture_has_values_caption_and_script(expand):
+    figure = soup(expand(f"{PICTURE}\nThe next paragraph.")).select_one(".picture")
+    assert figure.select_one("form fieldset[disabled] td").text == "0.33"
+    assert figure.figcaption.text == "Try all 42."
+    assert figure.figcaption.em
+    assert figure.select_one("script[defer]")["src"] == "../assets/pictures/sum.js"
+
+
+@pytest.mark.parametrize("name", ["", " loom", " ../sum"])
+@pytest.mark.usefixtures("picture")
+def test_an_unknown_picture_is_told(complaint, name):
+    message = complaint(f"::: picture{name}\n    Caption.\n")
+    assert f"`::: picture{name or ' '}` names no picture" in message
+    assert "write one of: belt, hello, root, sum, vocabulary" in message
+
+
+@pytest.mark.usefixtures("picture")
+def test_a_picture_without_caption_is_told(complaint):
+    message = complaint("::: picture sum\n\nNot indented.")
+    assert "`::: picture sum` has no caption" in message
+
+
+def test_a_picture_of_a_snippet_that_is_not_there_is_told(complaint):
+    message = complaint("::: picture hello\n    Caption.\n")
+    assert "names an unknown snippet" in message
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.125, "0.12"), (-0.004, "0.00"), (-1234.5, "−1,234.50")]
+)
+def test_a_number_of_a_picture_has_a_minus_sign_and_no_negative_zero(value, shown):
+    assert fixed(value, 2) == shown
 
 
 # The ledger

@@ -1,5 +1,7 @@
 """snippets/lstm.py against torch.nn.LSTM, autograd, finite differences and by hand."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -303,3 +305,22 @@ def test_bad_values_are_named():
             lstm.half_life(f)
     with pytest.raises(ValueError, match="half_life_steps is 0, expected above 0"):
         lstm.forget_bias_for(0)
+
+
+def test_commands_act_at_their_steps_and_the_bias_sets_what_is_kept():
+    gate, shut = 1 / (1 + math.exp(-10)), 1 / (1 + math.exp(10))
+    h, C, gates = lstm.obey([0.9, 0, 0, 0], [0], [2], [1], forget_bias=0)
+    written = gate * math.tanh(0.9)
+    erased = 1 / (1 + math.exp(20))
+    kept = [written, written / 2, written / 2 * erased, written / 4 * erased]
+    np.testing.assert_allclose(C, kept, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(gates["o"], [shut, gate, shut, shut], rtol=1e-10)
+    np.testing.assert_allclose(h, gates["o"] * np.tanh(kept), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["write", "erase", "read"])
+@pytest.mark.parametrize("step", [-1, 3])
+def test_a_command_at_a_step_without_value_is_named(name, step):
+    commands = {"write": [0], "erase": [1], "read": [2], name: [step]}
+    with pytest.raises(ValueError, match=f"{name} has step {step}, expected 0 to 2"):
+        lstm.obey([1.0, 2.0, 3.0], **commands)

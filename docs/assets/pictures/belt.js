@@ -31,10 +31,9 @@
       maximumFractionDigits: 1,
     });
     fieldset.querySelector("output").textContent =
-      `${bias.toFixed(1)}: the forget gate keeps ${f.toFixed(3)}, half-life ${halfLife} steps`;
+      `forget bias ${bias.toFixed(1)}: the gate keeps ${f.toFixed(3)}, half-life ${halfLife} steps`;
   };
   fieldset.addEventListener("input", draw);
   fieldset.form.addEventListener("reset", () => setTimeout(draw));
   fieldset.disabled = false;
-  draw();
 }

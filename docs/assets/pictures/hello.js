@@ -26,9 +26,8 @@
     const mean = total / steps.length;
     const verdict = mean > Math.log(4) ? "worse" : "better";
     fieldset.querySelector("output").textContent =
-      `${(+slider.value).toFixed(1)}: mean loss ${mean.toFixed(3)} nats, ${verdict} than a uniform guess`;
+      `temperature ${(+slider.value).toFixed(1)}: mean loss ${mean.toFixed(3)} nats, ${verdict} than a uniform guess`;
   };
   slider.addEventListener("input", draw);
   fieldset.disabled = false;
-  draw();
 }

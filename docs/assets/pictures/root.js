@@ -49,5 +49,4 @@
   };
   fieldset.addEventListener("input", draw);
   fieldset.disabled = false;
-  draw();
 }

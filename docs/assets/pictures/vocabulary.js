@@ -19,9 +19,8 @@
     }
     table.style.setProperty("--v", `${(V - 35000) / 90}%`);
     fieldset.querySelector("output").textContent =
-      `${V.toLocaleString("en")}: ${count} of 11 rows hold`;
+      `vocabulary ${V.toLocaleString("en")}: ${count} of 11 rows hold`;
   };
   slider.addEventListener("input", draw);
   fieldset.disabled = false;
-  draw();
 }
