@@ -49,7 +49,8 @@ def _code(cell: Tag, execution: Execution, drawings: Iterator[str]) -> Iterator[
                 yield f"<figure>{execution.figure(next(drawings))}</figure>"
             case "text/plain" if output.pre:
                 yield (
-                    '<div class="output" role="group" aria-label="Output" tabindex="0">'
+                    '<div class="output" role="group" aria-label="Output" tabindex="0"'
+                    " data-search-exclude>"
                     f"{output.pre}</div>"
                 )
             case kind:
