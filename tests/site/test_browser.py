@@ -8,7 +8,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).parents[2]
-AXE = ROOT / "node_modules/axe-core/axe.min.js"
 SOURCES = [
     "recurrent/karpathy-rnn-effectiveness.html",
     "recurrent/olah-lstm.html",
@@ -29,18 +28,8 @@ COMPRESSED = re.compile(r"text/|javascript|json|svg|xml")
 FIGURES = re.compile(r'<svg [^>]*class="figure".*?</svg>', re.S)
 
 
-def violations(page: Page) -> list[str]:
-    """What axe-core finds fault with, one line each."""
-    # evaluated, not added as a script tag: the page's policy allows no such tag
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    return page.evaluate(
-        "axe.run().then(r => r.violations.flatMap(v => v.nodes.map("
-        "n => v.id + ': ' + n.target.join(' '))))"
-    )
-
-
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_at_every_width_in_light_and_dark(path, page, address):
+def test_a_page_at_every_width_in_light_and_dark(path, page, address, violations):
     foreign, console = [], []
     page.on("request", lambda r: foreign.append(r.url))
     page.on("console", lambda m: console.append(m.text))
