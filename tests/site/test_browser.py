@@ -90,7 +90,7 @@ def test_words_searched_for_are_marked_on_the_page(page, address):
 @pytest.mark.parametrize("path", SOURCES)
 def test_a_first_visit_weighs_at_most_250_kilobytes(path, page, address):
     answers = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     page.goto(address + path, wait_until="networkidle")
     sizes = {}
     for answer in answers:
