@@ -100,12 +100,12 @@ class Panel {
     place.after(this.root);
     const at = this.position(code);
     if (at >= 0) {
-      const there = EditorView.scrollIntoView(at, { y: "start" });
-      this.editor.dispatch({ selection: { anchor: at }, effects: there });
-      // and again when the heights of lines have been measured
-      requestAnimationFrame(() => this.editor.dispatch({ effects: there }));
+      this.editor.dispatch({ selection: { anchor: at } });
+      requestAnimationFrame(() => {
+        this.editor.scrollDOM.scrollTop = this.editor.lineBlockAt(at).top;
+      });
     }
-    this.root.scrollIntoView({ block: "nearest" });
+    this.root.scrollIntoView({ block: "start" });
   }
 
   /** Where the first line of the code shown on the page stands in the file. */
@@ -221,6 +221,6 @@ export async function open(name, file, place, code, opener) {
   }
   const panel = panels.get(name);
   panel.show(place, code, opener);
-  panel.runButton.focus();
+  panel.runButton.focus({ preventScroll: true });
   panel.run();
 }
