@@ -428,3 +428,13 @@ def test_what_needs_pytorch_has_no_button(expander, project):
 def notebook_card(expander: Expander) -> str:
     execution = expander.site.executions["demo"]
     return expander.block("notebook-card", execution=execution)
+
+
+def test_the_card_of_a_topic_leads_to_no_original(expander, project):
+    for field in ("url", "authors", "year"):
+        del project.page[field]
+    project.page["kind"] = "topic"
+    card = soup(expander().card())
+    assert "topic" in card.text
+    assert "Read the original" not in card.text
+    assert card.select('a[href$="demo.py"]')

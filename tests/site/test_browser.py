@@ -89,19 +89,18 @@ def test_words_searched_for_are_marked_on_the_page(page, address):
 
 @pytest.mark.parametrize("path", SOURCES)
 def test_a_first_visit_weighs_at_most_250_kilobytes(path, page, address):
-    sizes: dict[str, int] = {}
-
-    def weigh(response) -> None:
-        body = response.body()
-        if response.url.endswith(".html"):
+    answers = []
+    page.on("response", lambda answer: answers.append(answer))
+    page.goto(address + path, wait_until="networkidle")
+    sizes = {}
+    for answer in answers:
+        body = answer.body()
+        if answer.url.endswith(".html"):
             body = FIGURES.sub("", body.decode()).encode()  # figures apart
-        kind = response.headers.get("content-type", "")
-        sizes[response.url] = len(
+        kind = answer.headers.get("content-type", "")
+        sizes[answer.url] = len(
             gzip.compress(body, 6) if COMPRESSED.search(kind) else body
         )
-
-    page.on("requestfinished", lambda request: weigh(request.response()))
-    page.goto(address + path, wait_until="networkidle")
     assert any(url.endswith(".woff2") for url in sizes)
     assert address + path in sizes
     assert sum(sizes.values()) <= 250_000, sizes
