@@ -1,5 +1,6 @@
 """What authors write in a page: values and directives, and every slip in them."""
 
+import platform
 from dataclasses import replace
 from functools import partial
 
@@ -265,6 +266,13 @@ def test_the_ledger_leads_to_the_computation(expand):
     link = soup(expand("::: numbers")).select_one("table.ledger a")
     assert link["href"] == "../snippets/demo.html#numbers"
     assert link["title"] == "demo.answer"
+
+
+def test_ledger_and_notebook_tell_the_versions(expand, expander):
+    versions = f"Python {platform.python_version()}"
+    ledger, card = expand("::: numbers"), notebook_card(expander())
+    assert f"Last computed with {versions}</p>" in ledger
+    assert f"Last verified with {versions}</p>" in card
 
 
 @pytest.mark.parametrize(
