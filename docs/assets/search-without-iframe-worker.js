@@ -19,25 +19,36 @@ XMLHttpRequest.prototype.send = function (body) {
   else send.call(this, body);
 };
 
-// 2. From a local disk no browser starts a worker. There the search script runs in the
-//    page itself, and this stands in for the worker: messages of an odd type (1 ready,
-//    3 result) come from the script, those of an even type (0 set up, 2 query) go to it.
-if (location.protocol === "file:") {
-  window.Worker = class extends EventTarget {
-    constructor(url) {
-      super();
+// 2. The search script waits too. The theme starts it as a worker: this stands in for one.
+//    From a local disk no browser starts a worker. There the script runs in the page, and
+//    messages of an odd type (1 ready, 3 result) come from it, those of an even type
+//    (0 set up, 2 query) go to it.
+const NativeWorker = window.Worker;
+window.Worker = class extends EventTarget {
+  constructor(url, options) {
+    super();
+    if (options) return new NativeWorker(url, options); // not the search
+    this.ready = wanted.then(() => {
+      const hear = ({ data }) => this.dispatchEvent(new MessageEvent("message", { data }));
+      if (location.protocol !== "file:") {
+        const worker = new NativeWorker(url);
+        worker.onmessage = hear;
+        return (message) => worker.postMessage(message);
+      }
       addEventListener("message", (event) => {
         if (event.data?.type % 2 !== 1) return;
         event.stopImmediatePropagation();
-        this.dispatchEvent(new MessageEvent("message", { data: event.data }));
+        hear(event);
       });
       const script = document.createElement("script");
       script.src = url;
-      this.ready = new Promise((resolve) => script.addEventListener("load", resolve));
       document.head.append(script);
-    }
-    postMessage(message) {
-      this.ready.then(() => window.postMessage(message, "*"));
-    }
-  };
-}
+      return new Promise((resolve) => {
+        script.onload = () => resolve((message) => window.postMessage(message, "*"));
+      });
+    });
+  }
+  postMessage(message) {
+    this.ready.then((post) => post(message));
+  }
+};

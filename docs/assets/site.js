@@ -6,3 +6,39 @@ const regroup = () =>
   });
 new MutationObserver(regroup).observe(document.body, { childList: true, subtree: true });
 regroup();
+
+// Buttons of the snippets that run in the page: those in the card, and one on each block of
+// their code. Nothing is fetched before the first click.
+const site = new URL("..", document.currentScript.src);
+const cards = [...document.querySelectorAll("button[data-run]")];
+const arm = (button, name, place) => {
+  button.onclick = async () => {
+    try {
+      const panel = await import(new URL("assets/run/panel.js", site));
+      await panel.open(name, new URL(`snippets/${name}.py`, site), place, button);
+    } catch (error) {
+      place.insertAdjacentText("afterend", `This cannot run here: ${error.message}`);
+    }
+  };
+  button.hidden = false;
+};
+if (location.protocol === "file:") {
+  cards[0]?.closest("p, ul").insertAdjacentHTML(
+    "afterend",
+    "<p>This copy lies on a local disk, where a browser starts no worker: code runs in the page only when a server sends it.</p>",
+  );
+} else {
+  for (const card of cards) {
+    const name = card.dataset.run;
+    arm(card, name, card.closest(".card"));
+    for (const title of document.querySelectorAll(".highlight > .filename")) {
+      if (title.textContent !== `snippets/${name}.py`) continue;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = "Edit and run";
+      button.ariaLabel = `Edit and run ${name}.py`;
+      arm(button, name, title.parentElement);
+      title.append(button);
+    }
+  }
+}

@@ -1,5 +1,6 @@
 """What authors write in a page: values and directives, and every slip in them."""
 
+from dataclasses import replace
 from functools import partial
 
 import markdown
@@ -392,3 +393,40 @@ def test_a_directive_with_a_slip_of_the_pen_is_taken(expand, line):
 
 def test_colons_inside_a_line_are_no_directive(expand):
     assert expand("So ::: it goes.") == "So ::: it goes."
+
+
+# Buttons that run a snippet in the page
+
+
+@pytest.mark.parametrize("python_in_page", [True, False])
+def test_the_card_has_a_button_where_python_came_with_the_site(
+    expander, python_in_page
+):
+    asked = replace(expander(), python_in_page=python_in_page)
+    for html in (asked.card(), notebook_card(asked)):
+        names = [b["data-run"] for b in soup(html).select("button[hidden]")]
+        assert names == (["demo"] if python_in_page else [])
+
+
+def test_what_needs_pytorch_has_no_button(expander, project):
+    project.snippet = project.snippet.replace(
+        "import math", "import math\nimport torch"
+    )
+    asked = replace(expander(), python_in_page=True)
+    assert not soup(asked.card()).select("button")
+    assert "Needs PyTorch" in soup(notebook_card(asked)).text
+
+
+def notebook_card(expander: Expander) -> str:
+    execution = expander.site.executions["demo"]
+    return expander.block("notebook-card", execution=execution)
+
+
+def test_the_card_of_a_topic_leads_to_no_original(expander, project):
+    for field in ("url", "authors", "year"):
+        del project.page[field]
+    project.page["kind"] = "topic"
+    card = soup(expander().card())
+    assert "topic" in card.text
+    assert "Read the original" not in card.text
+    assert card.select('a[href$="demo.py"]')

@@ -22,6 +22,9 @@ def build(project) -> subprocess.CompletedProcess[str]:
     for folder in ("hooks", "overrides", "docs/assets"):
         shutil.copytree(ROOT / folder, project.root / folder)
     (project.root / "node_modules").symlink_to(ROOT / "node_modules")
+    (project.root / "browser").symlink_to(ROOT / "browser")
+    (project.root / ".cache").mkdir(exist_ok=True)
+    (project.root / ".cache/pyodide").symlink_to(ROOT / ".cache/pyodide")
     for name in ("findings", "snippets/index"):
         block = name.split("/")[0]
         text = f"# The {block}\n\n::: {block}\n"

@@ -518,3 +518,29 @@ def test_a_missing_field_of_a_heading_is_named(new_project, field):
 def test_an_unknown_field_of_the_home_page_is_named(new_project):
     new_project.home["subtitle"] = "More"
     assert "`subtitle`: " in reading_list_complaint(new_project)
+
+
+# Topics
+
+
+def test_a_topic_has_no_original_but_all_else(new_project):
+    for field in ("url", "authors", "year"):
+        del new_project.page[field]
+    new_project.page["kind"] = "topic"
+    page = new_project.load().pages["engines/notes"]
+    assert page.facts.kind == "topic"
+    assert page.facts.numbers
+
+
+def test_a_topic_with_an_original_is_told(new_project):
+    new_project.page["kind"] = "topic"
+    with pytest.raises(ContentError, match="`url`: Extra inputs are not permitted"):
+        new_project.load()
+
+
+def test_a_topic_too_names_what_is_missing(new_project):
+    for field in ("url", "authors", "year", "shows"):
+        del new_project.page[field]
+    new_project.page["kind"] = "topic"
+    with pytest.raises(ContentError, match="`shows`: Field required"):
+        new_project.load()

@@ -240,3 +240,31 @@ def test_blank_lines_comments_and_docstrings_are_no_code(write):
         a docstring"""
         ''')
     assert snippet.code_lines == 4
+
+
+# What varies with the machine
+
+
+def varying(new_project, words: str) -> Snippet:
+    after = "**Takes:** under 1 s on one core.\n"
+    text = new_project.snippet.replace(
+        after, f"{after}\n**Varies with the machine:** {words}\n"
+    )
+    return new_project.write_snippet("demo", text)
+
+
+def test_bounds_are_read_by_the_start_of_a_key(new_project):
+    words = "it trains: `loss` by up to 0.25,\n`sweeps_to` by up to 2."
+    snippet = varying(new_project, words)
+    assert snippet.tolerance("loss_median") == 0.25
+    assert snippet.tolerance("sweeps_to_pass") == 2
+    assert snippet.tolerance("parameters") is None
+
+
+def test_without_the_field_nothing_varies(demo):
+    assert demo.tolerance("loss_median") is None
+
+
+def test_a_field_without_bounds_is_told(new_project):
+    with pytest.raises(ContentError, match="names no number"):
+        varying(new_project, "a little.").tolerance("loss")

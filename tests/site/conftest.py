@@ -5,11 +5,13 @@ import http.server
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -64,3 +66,19 @@ def page(browser: Browser):
     ) as context:
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         yield context.new_page()
+
+
+@pytest.fixture(scope="session")
+def violations() -> Callable[[Page], list[str]]:
+    """What axe-core finds fault with on a page, one line each."""
+    axe = AXE.read_text(encoding="utf-8")
+
+    def find(page: Page) -> list[str]:
+        # evaluated, not added as a script tag: the page's policy allows no such tag
+        page.evaluate(axe)
+        return page.evaluate(
+            "axe.run().then(r => r.violations.flatMap(v => v.nodes.map("
+            "n => v.id + ': ' + n.target.join(' '))))"
+        )
+
+    return find

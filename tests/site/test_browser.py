@@ -8,7 +8,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).parents[2]
-AXE = ROOT / "node_modules/axe-core/axe.min.js"
 SOURCES = [
     "recurrent/karpathy-rnn-effectiveness.html",
     "recurrent/olah-lstm.html",
@@ -29,18 +28,8 @@ COMPRESSED = re.compile(r"text/|javascript|json|svg|xml")
 FIGURES = re.compile(r'<svg [^>]*class="figure".*?</svg>', re.S)
 
 
-def violations(page: Page) -> list[str]:
-    """What axe-core finds fault with, one line each."""
-    # evaluated, not added as a script tag: the page's policy allows no such tag
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    return page.evaluate(
-        "axe.run().then(r => r.violations.flatMap(v => v.nodes.map("
-        "n => v.id + ': ' + n.target.join(' '))))"
-    )
-
-
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_at_every_width_in_light_and_dark(path, page, address):
+def test_a_page_at_every_width_in_light_and_dark(path, page, address, violations):
     foreign, console = [], []
     page.on("request", lambda r: foreign.append(r.url))
     page.on("console", lambda m: console.append(m.text))
@@ -100,19 +89,18 @@ def test_words_searched_for_are_marked_on_the_page(page, address):
 
 @pytest.mark.parametrize("path", SOURCES)
 def test_a_first_visit_weighs_at_most_250_kilobytes(path, page, address):
-    sizes: dict[str, int] = {}
-
-    def weigh(response) -> None:
-        body = response.body()
-        if response.url.endswith(".html"):
+    answers = []
+    page.on("response", lambda answer: answers.append(answer))
+    page.goto(address + path, wait_until="networkidle")
+    sizes = {}
+    for answer in answers:
+        body = answer.body()
+        if answer.url.endswith(".html"):
             body = FIGURES.sub("", body.decode()).encode()  # figures apart
-        kind = response.headers.get("content-type", "")
-        sizes[response.url] = len(
+        kind = answer.headers.get("content-type", "")
+        sizes[answer.url] = len(
             gzip.compress(body, 6) if COMPRESSED.search(kind) else body
         )
-
-    page.on("requestfinished", lambda request: weigh(request.response()))
-    page.goto(address + path, wait_until="networkidle")
     assert any(url.endswith(".woff2") for url in sizes)
     assert address + path in sizes
     assert sum(sizes.values()) <= 250_000, sizes
