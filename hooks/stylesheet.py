@@ -50,12 +50,12 @@ def names_used(site: Path) -> set[str]:
         for page in site.rglob("*.html")
         for tag in TAG.findall(page.read_text("utf-8"))
     )
-    scripts = (script.read_text("utf-8") for script in site.rglob("*.js"))
+    scripts = (script.read_text("utf-8") for script in site.glob("assets/**/*.js"))
     return {name for text in (*tags, *scripts) for name in NAME.findall(text)}
 
 
 def pruned(css: str, names: set[str]) -> str:
-    """The sheet without selectors for classes, ids, attributes that are not in `names`."""
+    """The sheet without selectors for classes, ids, attributes not in `names`."""
     rules = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
     return "\n".join(_kept(rules, names - UNWANTED))
 
