@@ -31,6 +31,7 @@ the Jacobian of the softmax, and the rotation identity.
 """
 
 # %%
+import math
 from functools import cache
 
 import numpy as np
@@ -60,7 +61,7 @@ def attention(
     """
     check_shapes(q, k, v)
     # scores = Q K^T / sqrt(d_k)                                     (eq. 1, inside)
-    scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])  # (..., T_q, T_k)
+    scores = q @ np.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1])  # (..., T_q, T_k)
     if mask is not None:
         check_mask(mask, scores.shape)
         scores = np.where(mask, scores, -np.inf)  # (..., T_q, T_k)

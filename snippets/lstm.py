@@ -106,7 +106,7 @@ def lstm_step(
         }
         dhx = np.zeros_like(hx)  # (B, n + m)
         for layer, d in dz.items():
-            grads["W_" + layer] += d.T @ hx  # (n, n + m)
+            grads["W_" + layer] += np.dot(d.T, hx)  # (n, n + m)
             grads["b_" + layer] += d.sum(axis=0)  # (n,)
             dhx += d @ p["W_" + layer]  # (B, n + m)
         return dhx[:, n:], dhx[:, :n], dC_prev
@@ -163,9 +163,9 @@ def lstm(
     if x.ndim != 3 or len(x) == 0 or x.shape[2] != n_plus_m - n:
         wanted = f"(T, B, {n_plus_m - n}) with T >= 1"
         raise ValueError(f"x has shape {x.shape}, expected {wanted}")
-    B = x.shape[1]
-    h = np.zeros((B, n)) if h0 is None else h0  # (B, n)
-    C = np.zeros((B, n)) if C0 is None else C0  # (B, n)
+    B, dtype = x.shape[1], p["W_f"].dtype
+    h = np.zeros((B, n), dtype) if h0 is None else h0  # (B, n)
+    C = np.zeros((B, n), dtype) if C0 is None else C0  # (B, n)
     check_shape("h0", h, (B, n))
     check_shape("C0", C, (B, n))
 
@@ -181,12 +181,12 @@ def lstm(
         dhs: np.ndarray, dC: np.ndarray | None = None
     ) -> tuple[Params, np.ndarray, np.ndarray, np.ndarray]:
         """dhs (T, B, n), dC of the last cell (B, n) -> grads, dx, dh0, dC0."""
-        dC = np.zeros((B, n)) if dC is None else dC  # (B, n)
+        dC = np.zeros((B, n), dtype) if dC is None else dC  # (B, n)
         check_shape("dhs", dhs, (len(x), B, n))
         check_shape("dC", dC, (B, n))
         grads = {name: np.zeros_like(value) for name, value in p.items()}
-        dx = np.empty(x.shape)  # (T, B, m)
-        dh = np.zeros((B, n))  # what step t + 1 sends back  (B, n)
+        dx = np.empty(x.shape, dtype)  # (T, B, m)
+        dh = np.zeros((B, n), dtype)  # what step t + 1 sends back  (B, n)
         for t in reversed(range(len(x))):
             dx[t], dh, dC = backs[t](dhs[t] + dh, dC, grads)  # (B, m), (B, n), (B, n)
         return grads, dx, dh, dC

@@ -52,6 +52,12 @@ def test_attention_equals_torch(rng, masked):
         assert np.all(weights[~np.broadcast_to(mask, weights.shape)] == 0)
 
 
+def test_single_precision_stays_single(rng):
+    q = rng.standard_normal((5, 8)).astype(np.float32)
+    out, weights = a.attention(q, q, q, a.causal_mask(5))
+    assert (out.dtype, weights.dtype) == (np.float32, np.float32)
+
+
 def test_attention_by_hand():
     # d_k = 4, so the score 2 ln 3 becomes ln 3: the weights are 3/4 and 1/4
     q = np.array([[2 * math.log(3), 0, 0, 0]])

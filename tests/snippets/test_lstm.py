@@ -64,6 +64,15 @@ def test_states_left_out_are_zero(case):
     np.testing.assert_array_equal(lstm.lstm(p, x)[0], with_zeros)
 
 
+def test_single_precision_stays_single(case):
+    p, x, *_, dhs, _ = case
+    p = {name: value.astype(np.float32) for name, value in p.items()}
+    hs, Cs, gates, backward = lstm.lstm(p, x.astype(np.float32))
+    grads, *rest = backward(dhs.astype(np.float32))
+    everything = (hs, Cs, *gates.values(), *grads.values(), *rest)
+    assert {array.dtype for array in everything} == {np.dtype(np.float32)}
+
+
 def test_backward_equals_autograd(case):
     p, x, h0, C0, dhs, dC = case
     net = torch_lstm(p)
