@@ -16,6 +16,7 @@ from directives import Expander
 from execution import Execution
 from notebooks import slim
 from python_in_page import pyodide_files
+from search import with_distinct_nodes
 from security import with_policy
 from site_model import SiteModel, load_site
 from tex import typeset_marked
@@ -134,6 +135,14 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
     """The page for addresses that do not exist gets the policy too."""
     return with_policy(output) if template_name == "404.html" else output
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Mend the search, once the theme has put it into the site."""
+    workers = Path(config.site_dir) / "assets/javascripts/workers"
+    [script] = workers.glob("search.*.min.js")
+    mended = with_distinct_nodes(script.read_text(encoding="utf-8"))
+    script.write_text(mended, encoding="utf-8")
 
 
 def _execution(page: Page) -> Execution | None:
