@@ -16,6 +16,7 @@ from directives import Expander
 from execution import Execution
 from notebooks import slim
 from python_in_page import pyodide_files
+from search import with_distinct_nodes
 from security import with_policy
 from site_model import SiteModel, load_site
 from stylesheet import with_one_sheet, write_sheet
@@ -149,6 +150,14 @@ def on_post_build(config: MkDocsConfig) -> None:
         site,
         [*(path.relative_to(site).as_posix() for path in theme), *config.extra_css],
     )
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Mend the search, once the theme has put it into the site."""
+    workers = Path(config.site_dir) / "assets/javascripts/workers"
+    [script] = workers.glob("search.*.min.js")
+    mended = with_distinct_nodes(script.read_text(encoding="utf-8"))
+    script.write_text(mended, encoding="utf-8")
 
 
 def _execution(page: Page) -> Execution | None:

@@ -49,8 +49,7 @@ def _code(cell: Tag, execution: Execution, drawings: Iterator[str]) -> Iterator[
                 yield f"<figure>{execution.figure(next(drawings))}</figure>"
             case "text/plain" if output.pre:
                 yield (
-                    '<div class="output" role="group" aria-label="Output" tabindex="0"'
-                    " data-search-exclude>"
+                    '<div class="output" role="group" aria-label="Output" tabindex="0">'
                     f"{output.pre}</div>"
                 )
             case kind:
