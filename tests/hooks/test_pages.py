@@ -245,6 +245,20 @@ def test_a_heading_too_many_is_told(new_project):
     assert "'Thanks'" in complaint(new_project)
 
 
+@pytest.mark.parametrize(
+    ("heading", "below"),
+    [("What has changed since", "Nothing.\n"), ("Cite", "::: cite\n")],
+)
+def test_a_heading_with_nothing_under_it_is_told(new_project, heading, below):
+    assert below in new_project.body
+    new_project.body = new_project.body.replace(below, "")
+    assert f"nothing stands under “{heading}”" in complaint(new_project)
+    new_project.body = new_project.body.replace(
+        f"## {heading}\n", f"## {heading}\n\n```sh\nls\n```\n"
+    )
+    assert load(new_project)
+
+
 @pytest.mark.parametrize("fence", ["```", "~~~", "````"])
 def test_a_comment_in_a_fence_is_no_heading(new_project, fence):
     new_project.body += (
