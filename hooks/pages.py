@@ -155,7 +155,6 @@ class PageFacts(Facts):
     """What every page with a ledger says in its front matter."""
 
     title: Text
-    minutes: PositiveInt
     level: Literal["introductory", "intermediate", "advanced"]
     needs: list[Text]
     shows: Text
@@ -178,13 +177,13 @@ class Source(PageFacts, Entry):
     """The front matter of a source's page."""
 
     year: PositiveInt
-    minutes: PositiveInt
 
 
 class Topic(PageFacts):
     """The front matter of a topic's page: it rests on several works, its `bibtex`."""
 
     kind: Literal["topic"]
+    minutes: PositiveInt
 
 
 class ListedEntry(Facts):

@@ -419,6 +419,12 @@ def test_the_card_leads_to_the_original_and_to_the_code(expander):
     assert "Python alone" in card.text
 
 
+def test_the_card_says_that_the_length_is_not_known(expander, project):
+    project.page["minutes"] = "unknown"
+    card = soup(expander().card())
+    assert "length not known" in card.text
+
+
 def test_the_card_links_what_to_read_before(expander, project):
     looms = {**project.page, "title": "Looms"}
     project.write_page("engines/looms", looms, project.body)

@@ -123,7 +123,7 @@ def test_every_fault_is_told_at_once(new_project):
         ("archive", "nowhere"),
         ("year", "long ago"),
         ("year", "unknown"),
-        ("minutes", "unknown"),
+        ("minutes", "long"),
         ("authors", "Ada Lovelace"),
         ("needs", "engines/notes"),
         ("snippets", "demo"),

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     "recurrent/karpathy-rnn-effectiveness.html",
     "recurrent/olah-lstm.html",
+    "recurrent/donges-rnn-lstm.html",
     "transformers/vaswani-attention.html",
 ]
 PAGES = [
