@@ -13,6 +13,7 @@ SOURCES = [
     "recurrent/karpathy-rnn-effectiveness.html",
     "recurrent/olah-lstm.html",
     "recurrent/donges-rnn-lstm.html",
+    "recurrent/heck-salem-mgu.html",
     "transformers/vaswani-attention.html",
 ]
 PAGES = [
