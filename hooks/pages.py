@@ -151,11 +151,10 @@ class Entry(Facts):
         return None if value == "unknown" else value
 
 
-class Source(Entry):
-    """The front matter of a source's page."""
+class PageFacts(Facts):
+    """What every page with a ledger says in its front matter."""
 
-    year: PositiveInt
-    minutes: PositiveInt
+    title: Text
     level: Literal["introductory", "intermediate", "advanced"]
     needs: list[Text]
     shows: Text
@@ -170,10 +169,21 @@ class Source(Entry):
     @classmethod
     def _bibtex_has_a_shape(cls, text: str) -> str:
         if not re.match(r"@\w+\{[\w:-]+,", text) or text.count("{") != text.count("}"):
-            raise ValueError(
-                "not one BibTeX entry, `@kind{key, …}` with its braces closed"
-            )
+            raise ValueError("not BibTeX, `@kind{key, …}` with its braces closed")
         return text
+
+
+class Source(PageFacts, Entry):
+    """The front matter of a source's page."""
+
+    year: PositiveInt
+
+
+class Topic(PageFacts):
+    """The front matter of a topic's page: it rests on several works, its `bibtex`."""
+
+    kind: Literal["topic"]
+    minutes: PositiveInt
 
 
 class ListedEntry(Facts):
@@ -209,10 +219,10 @@ class ReadingList(Facts):
 
 @dataclass(frozen=True)
 class SourcePage:
-    """A page of `docs/` that treats a source."""
+    """A page of `docs/` that treats a source, or a topic."""
 
     key: str  # `recurrent/olah-lstm`
-    facts: Source
+    facts: Source | Topic
 
     @property
     def where(self) -> str:
@@ -221,13 +231,14 @@ class SourcePage:
 
 
 def load_source(path: Path, docs: Path) -> SourcePage | None:
-    """The page at `path`, or None where it treats no source (it has no `url`)."""
+    """The page at `path`; None where it has neither a `url` nor the kind `topic`."""
     key = path.relative_to(docs).with_suffix("").as_posix()
     facts, body = read_front_matter(path, f"docs/{key}.md")
-    if "url" not in facts:
+    model: type[Source | Topic] = Topic if facts.get("kind") == "topic" else Source
+    if model is Source and "url" not in facts:
         return None
-    page = SourcePage(key, validated(Source, facts, f"docs/{key}.md"))
-    prose = FENCE.sub("", body)
+    page = SourcePage(key, validated(model, facts, f"docs/{key}.md"))
+    prose = FENCE.sub("`code`", body)
     for heading in re.findall(r"^# .*|^##+ .*\$.*", prose, re.M):
         raise ContentError(
             page.where,
@@ -240,6 +251,13 @@ def load_source(path: Path, docs: Path) -> SourcePage | None:
             page.where,
             f"its headings are {list(headings)}",
             f"let them be, in this order: {list(HEADINGS)}",
+        )
+    empty = re.search(r"^## (.+)\n\s*(?=## |\Z)", prose, re.M)
+    if empty:
+        raise ContentError(
+            page.where,
+            f"nothing stands under “{empty[1]}”",
+            "write it; CONTRIBUTING.md says what belongs there",
         )
     return page
 

@@ -69,6 +69,14 @@ class SiteModel:
             page for page in self.in_reading_order if snippet in page.facts.snippets
         ]
 
+    def versions(self, page: SourcePage) -> dict[str, str]:
+        """What a page's snippets last ran with: `{"Python": "3.11.7", …}`."""
+        return {
+            name: version
+            for snippet in page.facts.snippets
+            for name, version in self.executions[snippet].versions.items()
+        }
+
     def value(self, reference: str, asked_by: str) -> float:
         """The number behind `snippet.key`."""
         name, _, key = reference.partition(".")

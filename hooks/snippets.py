@@ -15,6 +15,7 @@ HEADER_FIELDS = ("Source", "Differs from the source", "Checked against", "Takes"
 VARIES = "Varies with the machine"
 BY_UP_TO = re.compile(r"`(\w+)` by up to (\d+(?:\.\d+)?)")
 FIELD = re.compile(r"^\*\*(?P<name>[^*]+):\*\*(?P<text>.*?)(?=\n\s*\n|\Z)", re.M | re.S)
+LIBRARIES = {"numpy": "NumPy", "torch": "PyTorch"}
 SYMBOL_NODES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -186,8 +187,8 @@ class Snippet:
         return words
 
     @cached_property
-    def runs_on(self) -> str:
-        """`PyTorch`, `NumPy` or `Python alone`, by what the file imports."""
+    def libraries(self) -> dict[str, str]:
+        """Those of `LIBRARIES` that the file imports, module → name."""
         modules = {
             name.split(".")[0]
             for node in ast.walk(self.tree)
@@ -199,10 +200,12 @@ class Snippet:
                 else []
             )
         }
-        for module, label in (("torch", "PyTorch"), ("numpy", "NumPy")):
-            if module in modules:
-                return label
-        return "Python alone"
+        return {module: name for module, name in LIBRARIES.items() if module in modules}
+
+    @property
+    def runs_on(self) -> str:
+        """`PyTorch`, `NumPy` or `Python alone`: the largest of its libraries."""
+        return next(reversed(self.libraries.values()), "Python alone")
 
     @property
     def runs_in_a_browser(self) -> bool:

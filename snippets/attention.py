@@ -31,6 +31,7 @@ the Jacobian of the softmax, and the rotation identity.
 """
 
 # %%
+import math
 from functools import cache
 
 import numpy as np
@@ -60,7 +61,7 @@ def attention(
     """
     check_shapes(q, k, v)
     # scores = Q K^T / sqrt(d_k)                                     (eq. 1, inside)
-    scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])  # (..., T_q, T_k)
+    scores = q @ np.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1])  # (..., T_q, T_k)
     if mask is not None:
         check_mask(mask, scores.shape)
         scores = np.where(mask, scores, -np.inf)  # (..., T_q, T_k)
@@ -241,6 +242,28 @@ def saturation(d_k: int, seed: int, n_draws: int = 400, n_keys: int = 10) -> Flo
 
 
 # %% [markdown]
+# One draw to look at closely. The generator is Park and Miller's, which is one line in
+# any language, so that every language draws the same. A larger $d_k$ keeps the entries
+# of a smaller one and adds more.
+
+
+# %%
+def first_entries(d_k: int, seed: int, n_keys: int = 6) -> tuple[Floats, Floats]:
+    """The first d_k entries of a query (d_k,) and n_keys keys (n_keys, d_k).
+
+    They are uniform with mean 0 and variance 1. Raises ValueError for a bad seed.
+    """
+    if not 0 < seed < 2**31 - 1:
+        raise ValueError(f"seed is {seed}, want one from 1 to 2^31 - 2")
+    draws = []
+    for _ in range(d_k * (1 + n_keys)):
+        seed = 48271 * seed % (2**31 - 1)
+        draws.append(12**0.5 * (seed / (2**31 - 1) - 0.5))
+    entries = np.array(draws).reshape(d_k, 1 + n_keys)  # (d_k, 1 + n_keys)
+    return entries[:, 0], entries[:, 1:].T  # (d_k,), (n_keys, d_k)
+
+
+# %% [markdown]
 # ## Figures
 
 
@@ -320,6 +343,16 @@ def numbers() -> dict[str, float]:
     result["stuck_raw_dk64_max"] = float(runs[:, 0, 2].max())
     wide = np.array([saturation(1024, seed) for seed in SEEDS])  # (seeds, 2, 3)
     result["stuck_raw_dk1024_median"] = float(np.median(wide[:, 0, 2]))
+
+    q, k = first_entries(64, seed=1)  # (64,), (6, 64)
+    scores = k @ q  # (6,)
+    weights = softmax(scores), softmax(scores / np.sqrt(64))  # (6,) each
+    for scaling, p in zip(("raw", "scaled"), weights, strict=True):
+        result[f"one_draw_jacobian_norm_{scaling}"] = float(softmax_jacobian_norm(p))
+        for j, weight in enumerate(p, start=1):
+            result[f"one_draw_weight_{scaling}_{j}"] = float(weight)
+    for j, score in enumerate(scores, start=1):
+        result[f"one_draw_score_{j}"] = float(score)
 
     waves = 2 * np.pi / frequencies(512)  # (256,)
     result["wavelength_longest_d512_over_2pi"] = float(waves[-1] / (2 * np.pi))

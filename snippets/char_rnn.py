@@ -441,6 +441,7 @@ def main(argv: Sequence[str]) -> dict[str, float]:
     parser.add_argument("--temperature", type=float, default=1.0, help="above 0 (1.0)")
     args = parser.parse_args(argv)
     if not argv:
+        print(f"Training {SONNET_RUN[3]} networks on a sonnet, for some seconds.\n")
         for temperature in (0.01, 0.5, 1):
             print(f"--- temperature {temperature:g}\n{write(0, 250, temperature)}\n")
         return numbers()

@@ -237,6 +237,10 @@ def numbers() -> dict[str, float]:
     for t in range(4):
         results[f"p_target_{t + 1}"] = float(p[t, TARGETS[t]])
         results[f"loss_{t + 1}_nats"] = float(loss[t])
+        results[f"entropy_{t + 1}_bits"] = entropy_bits(p[t])
+        for i, letter in enumerate(LETTERS):
+            results[f"score_{t + 1}_{letter}"] = float(SCORES[t, i])
+            results[f"p_{t + 1}_{letter}"] = float(p[t, i])
     for i, letter in enumerate(LETTERS):
         results[f"gradient_1_{letter}"] = float(gradient[0, i])
     results |= {

@@ -30,7 +30,7 @@ float64); central differences.
 """
 
 # %%
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def lstm_step(
         }
         dhx = np.zeros_like(hx)  # (B, n + m)
         for layer, d in dz.items():
-            grads["W_" + layer] += d.T @ hx  # (n, n + m)
+            grads["W_" + layer] += np.dot(d.T, hx)  # (n, n + m)
             grads["b_" + layer] += d.sum(axis=0)  # (n,)
             dhx += d @ p["W_" + layer]  # (B, n + m)
         return dhx[:, n:], dhx[:, :n], dC_prev
@@ -163,9 +163,9 @@ def lstm(
     if x.ndim != 3 or len(x) == 0 or x.shape[2] != n_plus_m - n:
         wanted = f"(T, B, {n_plus_m - n}) with T >= 1"
         raise ValueError(f"x has shape {x.shape}, expected {wanted}")
-    B = x.shape[1]
-    h = np.zeros((B, n)) if h0 is None else h0  # (B, n)
-    C = np.zeros((B, n)) if C0 is None else C0  # (B, n)
+    B, dtype = x.shape[1], p["W_f"].dtype
+    h = np.zeros((B, n), dtype) if h0 is None else h0  # (B, n)
+    C = np.zeros((B, n), dtype) if C0 is None else C0  # (B, n)
     check_shape("h0", h, (B, n))
     check_shape("C0", C, (B, n))
 
@@ -181,12 +181,12 @@ def lstm(
         dhs: np.ndarray, dC: np.ndarray | None = None
     ) -> tuple[Params, np.ndarray, np.ndarray, np.ndarray]:
         """dhs (T, B, n), dC of the last cell (B, n) -> grads, dx, dh0, dC0."""
-        dC = np.zeros((B, n)) if dC is None else dC  # (B, n)
+        dC = np.zeros((B, n), dtype) if dC is None else dC  # (B, n)
         check_shape("dhs", dhs, (len(x), B, n))
         check_shape("dC", dC, (B, n))
         grads = {name: np.zeros_like(value) for name, value in p.items()}
-        dx = np.empty(x.shape)  # (T, B, m)
-        dh = np.zeros((B, n))  # what step t + 1 sends back  (B, n)
+        dx = np.empty(x.shape, dtype)  # (T, B, m)
+        dh = np.zeros((B, n), dtype)  # what step t + 1 sends back  (B, n)
         for t in reversed(range(len(x))):
             dx[t], dh, dC = backs[t](dhs[t] + dh, dC, grads)  # (B, m), (B, n), (B, n)
         return grads, dx, dh, dC
@@ -219,15 +219,45 @@ def memory_by_hand() -> Params:
     }
 
 
+def obey(
+    values: Sequence[float],
+    write: Iterable[int],
+    erase: Iterable[int],
+    read: Iterable[int],
+    forget_bias: float = 10.0,
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """T values, and the steps (from 0) of each command -> h, C and gates, (T,) each.
+
+    Raises:
+        ValueError: a command is given at a step that has no value.
+    """
+    x = np.zeros((len(values), 1, 4))  # (T, B, m)
+    x[:, 0, 0] = values
+    commands = {"write": write, "erase": erase, "read": read}
+    for wire, (name, steps) in enumerate(commands.items(), start=1):
+        for t in steps:
+            if not 0 <= t < len(values):
+                wanted = f"0 to {len(values) - 1}"
+                raise ValueError(f"{name} has step {t}, expected {wanted}")
+            x[t, 0, wire] = 1.0
+    p = memory_by_hand() | {"b_f": np.array([forget_bias])}
+    hs, Cs, gates, _ = lstm(p, x)
+    return hs[:, 0, 0], Cs[:, 0, 0], {name: g[:, 0, 0] for name, g in gates.items()}
+
+
 def pulse() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """40 steps: write 1.5 at step 5, read at 18 to 21, erase at 30 -> h, C, gates."""
-    x = np.zeros((40, 1, 4))  # (T, B, m)
-    x[:, 0, 0] = np.sin(np.arange(40))  # chatter on the value wire, to be ignored
-    x[5, 0, :2] = 1.5, 1.0
-    x[18:22, 0, 3] = 1.0
-    x[30, 0, 2] = 1.0
-    hs, Cs, gates, _ = lstm(memory_by_hand(), x)
-    return hs[:, 0, 0], Cs[:, 0, 0], {name: g[:, 0, 0] for name, g in gates.items()}
+    values = np.sin(np.arange(40))  # chatter on the value wire, to be ignored
+    values[5] = 1.5
+    return obey(values, write=[5], erase=[30], read=range(18, 22))
+
+
+EIGHT_VALUES = [0.3, 0.9, -0.5, 0.7, -0.8, 0.4, -0.6, 0.2]
+
+
+def eight_steps() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Write at steps 1 and 6 (from 0), read at 3 and 7, erase at 5 -> h, C, gates."""
+    return obey(EIGHT_VALUES, write=[1, 6], erase=[5], read=[3, 7])
 
 
 # %% [markdown]
@@ -342,7 +372,7 @@ def numbers() -> dict[str, float]:
     # PyTorch keeps two bias vectors, b_ih and b_hh, that only ever act as a sum
     out["pytorch_parameters_n4_m3"] = out["parameters_n4_m3"] + 4 * 4
 
-    for bias in (0, 1, 2, 5):
+    for bias in (0, 1, 2, 5, 10):
         kept = belt(bias, 100)
         out[f"forget_gate_b{bias}"] = kept[1]
         out[f"kept_10_steps_b{bias}"] = kept[10]
@@ -370,6 +400,11 @@ def numbers() -> dict[str, float]:
     out["pulse_cell_before_erase"] = C[29]
     out["pulse_cell_after_erase"] = C[30]
     out["pulse_output_read"] = h[20]
+    h, C, _ = eight_steps()
+    for t, value in enumerate(EIGHT_VALUES):
+        out[f"eight_steps_value_{t + 1}"] = value
+        out[f"eight_steps_cell_{t + 1}"] = C[t]
+        out[f"eight_steps_output_{t + 1}"] = h[t]
     return {name: float(value) for name, value in out.items()}
 
 

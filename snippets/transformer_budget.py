@@ -315,7 +315,7 @@ def numbers() -> dict[str, float]:
 
     # Table 3
     for name, row in TABLE_3.items():
-        for vocab in (37000, 41100):
+        for vocab in (0, 37000):
             result[f"params_{name}_v{vocab}_millions"] = parameters(row, vocab) / 1e6
         low, high = vocabulary_interval(row)
         result[f"vocab_{name}_low"], result[f"vocab_{name}_high"] = low, high

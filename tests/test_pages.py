@@ -99,6 +99,7 @@ def test_spelling():
             "snippets",
             "hooks",
             "tests",
+            "tools",
             "README.md",
             "CONTRIBUTING.md",
         ],

@@ -11,11 +11,11 @@ regroup();
 // their code. Nothing is fetched before the first click.
 const site = new URL("..", document.currentScript.src);
 const cards = [...document.querySelectorAll("button[data-run]")];
-const arm = (button, name, place, code) => {
+const arm = (button, name, place) => {
   button.onclick = async () => {
     try {
       const panel = await import(new URL("assets/run/panel.js", site));
-      await panel.open(name, new URL(`snippets/${name}.py`, site), place, code, button);
+      await panel.open(name, new URL(`snippets/${name}.py`, site), place, button);
     } catch (error) {
       place.insertAdjacentText("afterend", `This cannot run here: ${error.message}`);
     }
@@ -30,15 +30,14 @@ if (location.protocol === "file:") {
 } else {
   for (const card of cards) {
     const name = card.dataset.run;
-    arm(card, name, card.closest(".card"), "");
+    arm(card, name, card.closest(".card"));
     for (const title of document.querySelectorAll(".highlight > .filename")) {
       if (title.textContent !== `snippets/${name}.py`) continue;
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = "Edit and run";
       button.ariaLabel = `Edit and run ${name}.py`;
-      const block = title.parentElement;
-      arm(button, name, block, block.querySelector("code").innerText);
+      arm(button, name, title.parentElement);
       title.append(button);
     }
   }

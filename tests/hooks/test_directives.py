@@ -1,13 +1,16 @@
 """What authors write in a page: values and directives, and every slip in them."""
 
+import platform
 from dataclasses import replace
 from functools import partial
 
 import markdown
 import pytest
 from bs4 import BeautifulSoup
+from jinja2 import ChoiceLoader, DictLoader
 
-from directives import Expander
+import directives
+from directives import BLOCKS, Expander, fixed
 from errors import ContentError
 
 EXTENSIONS = ["admonition", "pymdownx.arithmatex", "pymdownx.details"]
@@ -199,6 +202,55 @@ def test_a_figure_without_caption_is_told(complaint, below):
     assert "indented by four spaces" in message
 
 
+# Pictures
+
+
+@pytest.fixture
+def picture(monkeypatch):
+    """A picture `sum` of the demo snippet, beside those of the site."""
+    template = '<table><tr><td>{{ value("demo.third") | fixed(2) }}</td></tr></table>'
+    loader = ChoiceLoader([DictLoader({"pictures/sum.html": template}), BLOCKS.loader])
+    monkeypatch.setattr(directives, "BLOCKS", BLOCKS.overlay(loader=loader))
+
+
+PICTURE = "::: picture sum\n    Try *all* {{ demo.answer }}.\n"
+
+
+@pytest.mark.usefixtures("picture")
+def test_a_picture_has_values_caption_and_script(expand):
+    figure = soup(expand(f"{PICTURE}\nThe next paragraph.")).select_one(".picture")
+    assert figure.select_one("form fieldset[disabled] td").text == "0.33"
+    assert figure.figcaption.text == "Try all 42."
+    assert figure.figcaption.em
+    assert figure.select_one("script[defer]")["src"] == "../assets/pictures/sum.js"
+
+
+@pytest.mark.parametrize("name", ["", " loom", " ../sum"])
+@pytest.mark.usefixtures("picture")
+def test_an_unknown_picture_is_told(complaint, name):
+    message = complaint(f"::: picture{name}\n    Caption.\n")
+    assert f"`::: picture{name or ' '}` names no picture" in message
+    assert "write one of: belt, hello, root, sum, vocabulary" in message
+
+
+@pytest.mark.usefixtures("picture")
+def test_a_picture_without_caption_is_told(complaint):
+    message = complaint("::: picture sum\n\nNot indented.")
+    assert "`::: picture sum` has no caption" in message
+
+
+def test_a_picture_of_a_snippet_that_is_not_there_is_told(complaint):
+    message = complaint("::: picture hello\n    Caption.\n")
+    assert "names an unknown snippet" in message
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.125, "0.12"), (-0.004, "0.00"), (-1234.5, "−1,234.50")]
+)
+def test_a_number_of_a_picture_has_a_minus_sign_and_no_negative_zero(value, shown):
+    assert fixed(value, 2) == shown
+
+
 # The ledger
 
 
@@ -214,6 +266,13 @@ def test_the_ledger_leads_to_the_computation(expand):
     link = soup(expand("::: numbers")).select_one("table.ledger a")
     assert link["href"] == "../snippets/demo.html#numbers"
     assert link["title"] == "demo.answer"
+
+
+def test_ledger_and_notebook_tell_the_versions(expand, expander):
+    versions = f"Python {platform.python_version()}"
+    ledger, card = expand("::: numbers"), notebook_card(expander())
+    assert f"Last computed with {versions}</p>" in ledger
+    assert f"Last verified with {versions}</p>" in card
 
 
 @pytest.mark.parametrize(
@@ -360,6 +419,12 @@ def test_the_card_leads_to_the_original_and_to_the_code(expander):
     assert "Python alone" in card.text
 
 
+def test_the_card_says_that_the_length_is_not_known(expander, project):
+    project.page["minutes"] = "unknown"
+    card = soup(expander().card())
+    assert "length not known" in card.text
+
+
 def test_the_card_links_what_to_read_before(expander, project):
     looms = {**project.page, "title": "Looms"}
     project.write_page("engines/looms", looms, project.body)
@@ -420,3 +485,13 @@ def test_what_needs_pytorch_has_no_button(expander, project):
 def notebook_card(expander: Expander) -> str:
     execution = expander.site.executions["demo"]
     return expander.block("notebook-card", execution=execution)
+
+
+def test_the_card_of_a_topic_leads_to_no_original(expander, project):
+    for field in ("url", "authors", "year"):
+        del project.page[field]
+    project.page["kind"] = "topic"
+    card = soup(expander().card())
+    assert "topic" in card.text
+    assert "Read the original" not in card.text
+    assert card.select('a[href$="demo.py"]')

@@ -1,9 +1,12 @@
 """Snippets run once per content, and what goes wrong in one is told."""
 
+import platform
 import shutil
 
 import nbformat
+import numpy
 import pytest
+import torch
 
 from errors import ContentError
 from execution import Execution, run_all
@@ -84,6 +87,17 @@ def test_the_notebook_is_valid_and_has_no_times_of_day(execution):
 
 def test_the_time_is_kept(execution):
     assert 0 < execution.seconds < 120
+
+
+def test_the_versions_it_ran_with_are_kept(execution, new_project, small):
+    python = {"Python": platform.python_version()}
+    assert execution.versions == python
+    found = run_all([small("import torch\nfrom numpy import pi")], new_project.cache)
+    assert list(found["small"].versions.items()) == [
+        *python.items(),
+        ("NumPy", numpy.__version__),
+        ("PyTorch", torch.__version__.split("+")[0]),
+    ]
 
 
 def test_a_drawing_is_found_under_the_name_of_its_function(execution):
@@ -250,6 +264,15 @@ def test_a_changed_snippet_runs_again_and_its_stale_entry_goes(project, small):
     assert not old.exists()
     assert kept(project.cache) == ["demo.ipynb"]
     assert len(list(project.cache.iterdir())) == 1
+
+
+def test_under_another_python_it_runs_again(project, monkeypatch):
+    [old] = project.cache.rglob("demo.ipynb")
+    monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
+    demo = project.write_snippet("demo", project.snippet)
+    run_all([demo], project.cache)
+    [new] = project.cache.rglob("demo.ipynb")
+    assert new != old
 
 
 def test_a_stray_file_in_the_cache_does_no_harm(project):

@@ -24,6 +24,7 @@ def build(project) -> subprocess.CompletedProcess[str]:
     (project.root / "node_modules").symlink_to(ROOT / "node_modules")
     (project.root / "browser").symlink_to(ROOT / "browser")
     (project.root / ".cache").mkdir(exist_ok=True)
+    (ROOT / ".cache/pyodide").mkdir(parents=True, exist_ok=True)
     (project.root / ".cache/pyodide").symlink_to(ROOT / ".cache/pyodide")
     for name in ("findings", "snippets/index"):
         block = name.split("/")[0]

@@ -123,7 +123,7 @@ def test_every_fault_is_told_at_once(new_project):
         ("archive", "nowhere"),
         ("year", "long ago"),
         ("year", "unknown"),
-        ("minutes", "unknown"),
+        ("minutes", "long"),
         ("authors", "Ada Lovelace"),
         ("needs", "engines/notes"),
         ("snippets", "demo"),
@@ -243,6 +243,20 @@ def test_headings_in_the_wrong_order_are_told(new_project):
 def test_a_heading_too_many_is_told(new_project):
     new_project.body += "\n## Thanks\n"
     assert "'Thanks'" in complaint(new_project)
+
+
+@pytest.mark.parametrize(
+    ("heading", "below"),
+    [("What has changed since", "Nothing.\n"), ("Cite", "::: cite\n")],
+)
+def test_a_heading_with_nothing_under_it_is_told(new_project, heading, below):
+    assert below in new_project.body
+    new_project.body = new_project.body.replace(below, "")
+    assert f"nothing stands under “{heading}”" in complaint(new_project)
+    new_project.body = new_project.body.replace(
+        f"## {heading}\n", f"## {heading}\n\n```sh\nls\n```\n"
+    )
+    assert load(new_project)
 
 
 @pytest.mark.parametrize("fence", ["```", "~~~", "````"])
@@ -518,3 +532,29 @@ def test_a_missing_field_of_a_heading_is_named(new_project, field):
 def test_an_unknown_field_of_the_home_page_is_named(new_project):
     new_project.home["subtitle"] = "More"
     assert "`subtitle`: " in reading_list_complaint(new_project)
+
+
+# Topics
+
+
+def test_a_topic_has_no_original_but_all_else(new_project):
+    for field in ("url", "authors", "year"):
+        del new_project.page[field]
+    new_project.page["kind"] = "topic"
+    page = new_project.load().pages["engines/notes"]
+    assert page.facts.kind == "topic"
+    assert page.facts.numbers
+
+
+def test_a_topic_with_an_original_is_told(new_project):
+    new_project.page["kind"] = "topic"
+    with pytest.raises(ContentError, match="`url`: Extra inputs are not permitted"):
+        new_project.load()
+
+
+def test_a_topic_too_names_what_is_missing(new_project):
+    for field in ("url", "authors", "year", "shows"):
+        del new_project.page[field]
+    new_project.page["kind"] = "topic"
+    with pytest.raises(ContentError, match="`shows`: Field required"):
+        new_project.load()

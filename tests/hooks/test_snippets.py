@@ -224,6 +224,11 @@ def test_it_runs_on_what_it_imports(write, code, label):
     assert write(code).runs_on == label
 
 
+def test_its_libraries_are_those_it_imports(write):
+    assert write("import math, torch\n").libraries == {"torch": "PyTorch"}
+    assert list(write("import torch\nimport numpy\n").libraries) == ["numpy", "torch"]
+
+
 def test_blank_lines_comments_and_docstrings_are_no_code(write):
     snippet = write('''
         # a comment

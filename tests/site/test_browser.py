@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import string
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ SOURCES = [
     "recurrent/karpathy-rnn-effectiveness.html",
     "recurrent/olah-lstm.html",
     "recurrent/britz-rnn-3.html",
+    "recurrent/donges-rnn-lstm.html",
     "transformers/vaswani-attention.html",
 ]
 PAGES = [
@@ -79,6 +81,23 @@ def search(page: Page, query: str) -> str:
 def test_search_finds_the_right_page_first(query, expected, page, address):
     page.goto(address)
     assert expected in search(page, query)
+
+
+def test_no_word_of_the_site_makes_the_search_fail(page, built):
+    """A query matches every word that begins with it: these match them all."""
+    console = []
+    page.on("console", lambda m: console.append(m.text))
+    page.goto((built / "index.html").as_uri())
+    search(page, "forget")
+    box = page.get_by_role("textbox", name="Search")
+    for letter in string.ascii_lowercase + string.digits:
+        box.fill("")
+        box.press_sequentially(letter)
+        page.wait_for_timeout(60)
+    box.fill("")
+    box.press_sequentially("gate")
+    page.locator(".md-search-result__item a[href*='h=gate']").first.wait_for()
+    assert console == []
 
 
 def test_words_searched_for_are_marked_on_the_page(page, address):

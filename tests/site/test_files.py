@@ -65,6 +65,37 @@ def test_every_page_has_a_policy_that_allows_no_other_host(pages):
         assert directives["script-src"].count("sha256-") <= 4, name
 
 
+def test_a_page_waits_for_one_style_sheet_and_no_script(pages):
+    for name, html in pages.items():
+        assert re.findall(r'rel="stylesheet" href="([^"]*)"', html) == [
+            re.search(r'rel="icon" href="([^"]*)favicon', html)[1] + "style.css"
+        ]
+        scripts = re.findall(r"<script[^>]*src=[^>]*>", html)
+        assert len(scripts) == 3, name
+        assert all(" defer>" in script for script in scripts), name
+
+
+def test_fonts_of_the_first_lines_are_preloaded_and_never_move_the_text(pages, built):
+    faces = re.findall(
+        r"@font-face\s*{[^}]*Source[^}]*display:\s*(\w+)[^}]*url\(\"([^\"]*)\"",
+        (built / "assets/style.css").read_text(encoding="utf-8"),
+    )
+    optional = [url for display, url in faces if display == "optional"]
+    assert len(optional) == 2
+    for name, html in pages.items():
+        preloaded = re.findall(r'rel="preload" href="([^"]*)" as="font"[^>]*', html)
+        root = re.search(r'rel="icon" href="([^"]*)favicon', html)[1]
+        assert preloaded == [root + url for url in optional], name
+
+
+def test_what_the_style_sheet_asks_of_the_site_is_there(built):
+    css = (built / "assets/style.css").read_text(encoding="utf-8")
+    fonts = re.findall(r"url\(\"?([^\")]*\.woff2)", css)
+    assert len(fonts) > 20
+    for font in fonts:
+        assert (built / "assets" / font).is_file(), font
+
+
 @pytest.mark.parametrize("name", SNIPPETS)
 def test_a_notebook_page_is_slim(name, pages):
     html = pages[f"snippets/{name}.html"]

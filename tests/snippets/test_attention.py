@@ -52,6 +52,12 @@ def test_attention_equals_torch(rng, masked):
         assert np.all(weights[~np.broadcast_to(mask, weights.shape)] == 0)
 
 
+def test_single_precision_stays_single(rng):
+    q = rng.standard_normal((5, 8)).astype(np.float32)
+    out, weights = a.attention(q, q, q, a.causal_mask(5))
+    assert (out.dtype, weights.dtype) == (np.float32, np.float32)
+
+
 def test_attention_by_hand():
     # d_k = 4, so the score 2 ln 3 becomes ln 3: the weights are 3/4 and 1/4
     q = np.array([[2 * math.log(3), 0, 0, 0]])
@@ -262,3 +268,26 @@ def test_saturation_is_measured_on_dot_products():
     assert runs[0, 0] == pytest.approx(p.max(axis=-1).mean(), abs=0.02)
     p = a.softmax(norm / 8 * rng.standard_normal((4000, 10)))
     assert runs[1, 0] == pytest.approx(p.max(axis=-1).mean(), abs=0.02)
+
+
+def test_one_draw_is_park_and_millers():
+    """The C++ standard fixes the 10000th value of minstd_rand from seed 1."""
+    _, k = a.first_entries(1250, seed=1, n_keys=7)
+    uniform = k[-1, -1] / math.sqrt(12) + 0.5
+    assert round(uniform * (2**31 - 1)) == 399268537
+
+
+def test_one_draw_keeps_its_entries_and_has_mean_0_and_variance_1():
+    q, k = a.first_entries(1024, seed=3)
+    narrow_q, narrow_k = a.first_entries(64, seed=3)
+    np.testing.assert_array_equal(q[:64], narrow_q)
+    np.testing.assert_array_equal(k[:, :64], narrow_k)
+    entries = np.concatenate([q, k.ravel()])
+    assert abs(entries.mean()) < 3 / math.sqrt(entries.size)
+    assert entries.var() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", [0, -1, 2**31 - 1])
+def test_one_draw_refuses_a_seed_outside_its_cycle(seed):
+    with pytest.raises(ValueError, match=f"seed is {seed}, want one from 1"):
+        a.first_entries(4, seed)

@@ -1,5 +1,7 @@
 """snippets/lstm.py against torch.nn.LSTM, autograd, finite differences and by hand."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,15 @@ def test_states_left_out_are_zero(case):
     p, x, h0, C0, _, _ = case
     with_zeros = lstm.lstm(p, x, 0 * h0, 0 * C0)[0]
     np.testing.assert_array_equal(lstm.lstm(p, x)[0], with_zeros)
+
+
+def test_single_precision_stays_single(case):
+    p, x, *_, dhs, _ = case
+    p = {name: value.astype(np.float32) for name, value in p.items()}
+    hs, Cs, gates, backward = lstm.lstm(p, x.astype(np.float32))
+    grads, *rest = backward(dhs.astype(np.float32))
+    everything = (hs, Cs, *gates.values(), *grads.values(), *rest)
+    assert {array.dtype for array in everything} == {np.dtype(np.float32)}
 
 
 def test_backward_equals_autograd(case):
@@ -303,3 +314,22 @@ def test_bad_values_are_named():
             lstm.half_life(f)
     with pytest.raises(ValueError, match="half_life_steps is 0, expected above 0"):
         lstm.forget_bias_for(0)
+
+
+def test_commands_act_at_their_steps_and_the_bias_sets_what_is_kept():
+    gate, shut = 1 / (1 + math.exp(-10)), 1 / (1 + math.exp(10))
+    h, C, gates = lstm.obey([0.9, 0, 0, 0], [0], [2], [1], forget_bias=0)
+    written = gate * math.tanh(0.9)
+    erased = 1 / (1 + math.exp(20))
+    kept = [written, written / 2, written / 2 * erased, written / 4 * erased]
+    np.testing.assert_allclose(C, kept, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(gates["o"], [shut, gate, shut, shut], rtol=1e-10)
+    np.testing.assert_allclose(h, gates["o"] * np.tanh(kept), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["write", "erase", "read"])
+@pytest.mark.parametrize("step", [-1, 3])
+def test_a_command_at_a_step_without_value_is_named(name, step):
+    commands = {"write": [0], "erase": [1], "read": [2], name: [step]}
+    with pytest.raises(ValueError, match=f"{name} has step {step}, expected 0 to 2"):
+        lstm.obey([1.0, 2.0, 3.0], **commands)

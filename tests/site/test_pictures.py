@@ -1,0 +1,271 @@
+"""The pictures that answer: what they show is what the snippets compute."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+import attention
+import hello_logits
+import lstm
+import transformer_budget
+from directives import fixed
+
+SCRIPTS = Path(__file__).parents[2] / "docs/assets/pictures"
+PAGES = {
+    "hello": "recurrent/karpathy-rnn-effectiveness.html",
+    "belt": "recurrent/olah-lstm.html",
+    "root": "transformers/vaswani-attention.html",
+    "vocabulary": "transformers/vaswani-attention.html",
+}
+PICTURES = pytest.mark.parametrize("name", PAGES)
+
+
+def opened(page: Page, root: str, name: str) -> Locator:
+    """The picture, on its page under `root`."""
+    page.goto(root + PAGES[name])
+    script = page.locator(f"script[src$='/pictures/{name}.js']")
+    return page.locator("figure.picture").filter(has=script)
+
+
+def cells(picture: Locator, part: str = "tbody") -> list[list[str]]:
+    """The words of each row after its heading, whatever stands in one cell joined."""
+    rows = picture.locator(f"{part} tr").all()
+    return [
+        [" ".join(text.split()) for text in row.locator("td").all_inner_texts()]
+        for row in rows
+    ]
+
+
+def said(picture: Locator) -> str:
+    return " ".join(picture.locator("output").inner_text().split())
+
+
+# What each picture must show, by its snippet's own functions
+
+
+def hello(temperature: float) -> tuple[list[list[str]], str]:
+    p = hello_logits.softmax(hello_logits.SCORES, temperature)
+    loss, _ = hello_logits.loss_and_gradient(
+        hello_logits.SCORES / temperature, hello_logits.TARGETS
+    )
+    rows = [
+        [
+            *(f"{fixed(y, 1)} {q:.3f}" for y, q in zip(scores, p[t], strict=True)),
+            f"{loss[t]:.3f}",
+            f"{hello_logits.entropy_bits(p[t]):.3f}",
+        ]
+        for t, scores in enumerate(hello_logits.SCORES)
+    ]
+    verdict = "worse" if loss.mean() > np.log(4) else "better"
+    return rows, (
+        f"temperature {temperature:.1f}: mean loss {loss.mean():.3f} nats, "
+        f"{verdict} than a uniform guess"
+    )
+
+
+def belt(
+    bias: float, write: list[int], erase: list[int], read: list[int]
+) -> tuple[list[list[str]], str]:
+    h, C, gates = lstm.obey(lstm.EIGHT_VALUES, write, erase, read, bias)
+    rows = [
+        [fixed(x, 1) for x in lstm.EIGHT_VALUES],
+        *[[""] * 8] * 3,
+        *([fixed(x, 2) for x in row] for row in (gates["f"], C, h)),
+    ]
+    keeps = float(lstm.sigmoid(np.array(bias)))
+    return rows, (
+        f"forget bias {bias:.1f}: the gate keeps {keeps:.3f}, "
+        f"half-life {lstm.half_life(keeps):,.1f} steps"
+    )
+
+
+def root(d_k: int, draw: int) -> tuple[list[list[str]], list[str], str]:
+    q, k = attention.first_entries(d_k, draw)
+    scores = k @ q
+    raw = attention.softmax(scores)
+    _, scaled = attention.attention(q[None], k, k)
+    rows = [
+        [fixed(s, 2), f"{a:.3f}", f"{b:.3f}"]
+        for s, a, b in zip(scores, raw, scaled[0], strict=True)
+    ]
+    norms = [f"{attention.softmax_jacobian_norm(p):.3f}" for p in (raw, scaled[0])]
+    return (
+        rows,
+        norms,
+        (
+            f"dk = {d_k}, draw {draw}: largest weight {raw.max():.3f} without the "
+            f"root, {scaled.max():.3f} with it"
+        ),
+    )
+
+
+def vocabulary(size: int) -> tuple[list[list[str]], str]:
+    rows = []
+    for row in transformer_budget.TABLE_3.values():
+        low, high = transformer_budget.vocabulary_interval(row)
+        millions = transformer_budget.parameters(row, size) / 1e6
+        verdict = "holds" if low <= size <= high else "differs"
+        rows.append(
+            [
+                str(row.printed_millions),
+                f"{millions:.2f} {verdict}",
+                f"{low:,} to {high:,}",
+                "",
+            ]
+        )
+    count = sum("holds" in row[1] for row in rows)
+    return rows, f"vocabulary {size:,}: {count} of 11 rows hold"
+
+
+def ticked(picture: Locator) -> list[list[int]]:
+    """The steps (from 0) of write, erase and read."""
+    boxes = picture.get_by_role("checkbox").all()
+    ticks = [n for n, box in enumerate(boxes) if box.is_checked()]
+    return [[n % 8 for n in ticks if n // 8 == row] for row in range(3)]
+
+
+# Before anything is moved
+
+
+@PICTURES
+def test_without_javascript_the_table_is_complete(name, browser, address):
+    with browser.new_context(java_script_enabled=False) as context:
+        picture = opened(context.new_page(), address, name)
+        expect(picture.locator("table")).to_be_visible()
+        expect(picture.locator("figcaption")).to_be_visible()
+        expect(picture.locator("[type=range]").first).to_be_hidden()
+        if name == "hello":
+            assert (cells(picture), said(picture)) == hello(1)
+        elif name == "belt":
+            assert ticked(picture) == [[1, 6], [5], [3, 7]]
+            assert (cells(picture), said(picture)) == belt(10, *ticked(picture))
+        elif name == "root":
+            rows, norms, words = root(64, 1)
+            assert (cells(picture), said(picture)) == (rows, words)
+            assert cells(picture, "tfoot") == [norms]
+        else:
+            assert (cells(picture), said(picture)) == vocabulary(37000)
+
+
+# Moved
+
+
+def test_hello_is_the_softmax_of_the_snippet(page, address):
+    picture = opened(page, address, "hello")
+    for temperature in (0.1, 0.5, 1.1, 2.3, 10, 1):
+        picture.get_by_label("Temperature").fill(str(temperature))
+        assert (cells(picture), said(picture)) == hello(temperature)
+
+
+def test_a_tenth_of_heat_makes_the_figure_better_than_a_uniform_guess(page, address):
+    picture = opened(page, address, "hello")
+    assert "worse" in said(picture)
+    picture.get_by_label("Temperature").press("ArrowRight")
+    assert "temperature 1.1" in said(picture)
+    assert "better" in said(picture)
+
+
+def test_the_belt_is_the_cell_of_the_snippet(page, address):
+    picture = opened(page, address, "belt")
+    commands = [[1, 6], [5], [3, 7]]
+    for bias in (0, 2, 5.5):
+        picture.get_by_label("Forget bias").fill(str(bias))
+        assert (cells(picture), said(picture)) == belt(bias, *commands)
+    for box in ("write at step 4", "erase at step 6", "read at step 5"):
+        picture.get_by_label(box).press("Space")
+    assert ticked(picture) == [[1, 3, 6], [], [3, 4, 7]]
+    assert (cells(picture), said(picture)) == belt(5.5, *ticked(picture))
+    picture.get_by_role("button", name="Reset").press("Enter")
+    expect(picture.locator("output")).to_contain_text("forget bias 10.0")
+    assert (cells(picture), said(picture)) == belt(10, *commands)
+
+
+def test_the_weights_are_those_of_the_snippet(page, address):
+    picture = opened(page, address, "root")
+    for power, draw in ((0, 1), (3, 7), (6, 2), (9, 1), (10, 50)):
+        picture.get_by_label("width").fill(str(power))
+        picture.get_by_label("draw").fill(str(draw))
+        rows, norms, words = root(2**power, draw)
+        assert (cells(picture), said(picture)) == (rows, words)
+        assert cells(picture, "tfoot") == [norms]
+        slider = picture.get_by_label("width")
+        assert slider.get_attribute("aria-valuetext") == str(2**power)
+
+
+def test_the_counts_are_those_of_the_snippet(page, address):
+    picture = opened(page, address, "vocabulary")
+    low, high = transformer_budget.common_interval(transformer_budget.ALL_BUT_BIG)
+    for size in (35000, 36000, 40000, 41000, 41050, 41200, 41250, 44000):
+        picture.get_by_label("Vocabulary").fill(str(size))
+        assert (cells(picture), said(picture)) == vocabulary(size)
+        assert ("10 of 11" in said(picture)) == (low <= size <= high), size
+
+
+# By keyboard and touch, from a disk, by weight
+
+
+@PICTURES
+def test_the_arrow_keys_move_every_slider(name, page, address):
+    picture = opened(page, address, name)
+    for slider in picture.get_by_role("slider").all():
+        slider.press("Home")
+        first = said(picture)
+        slider.press("ArrowRight")
+        assert said(picture) != first
+        slider.press("ArrowLeft")
+        assert said(picture) == first
+
+
+def test_a_finger_moves_slider_and_ticks(browser, address):
+    phone = {"viewport": {"width": 390, "height": 800}, "has_touch": True}
+    with browser.new_context(**phone, is_mobile=True) as context:
+        picture = opened(context.new_page(), address, "belt")
+        picture.get_by_label("erase at step 3").tap()
+        slider = picture.get_by_label("Forget bias")
+        slider.tap(position={"x": 3, "y": 12})
+        assert (cells(picture), said(picture)) == belt(0, [1, 6], [2, 5], [3, 7])
+
+
+@PICTURES
+def test_a_picture_moves_on_a_local_disk(name, page, built):
+    picture = opened(page, f"{built.as_uri()}/", name)
+    before = cells(picture)
+    picture.get_by_role("slider").first.press("Home")
+    assert cells(picture) != before
+
+
+@pytest.mark.parametrize("name", ["hello", "belt", "root"])
+def test_every_bar_is_as_long_as_its_number(name, page, address):
+    bars = """figure => [...figure.querySelectorAll("td[style]")].map(cell =>
+        [+cell.style.getPropertyValue("--p"), cell.innerText.split(/\\s+/).pop()])"""
+    picture = opened(page, address, name)
+    for _ in ("as built", "moved"):
+        for length, text in picture.evaluate(bars):
+            assert length == pytest.approx(float(text.replace("−", "-")), abs=0.0051)
+        picture.get_by_role("slider").first.press("Home")
+
+
+def test_every_span_lies_where_its_interval_does(page, address):
+    picture = opened(page, address, "vocabulary")
+    styles = [span.get_attribute("style") for span in picture.locator(".span").all()]
+    intervals = map(
+        transformer_budget.vocabulary_interval, transformer_budget.TABLE_3.values()
+    )
+    assert styles == [
+        f"--a:{(low - 35000) / 90:.1f}%;--b:{(high - 35000) / 90:.1f}%"
+        for low, high in intervals
+    ]
+    picture.get_by_label("Vocabulary").fill("39500")
+    assert picture.locator("table").get_attribute("style") == "--v: 50%;"
+
+
+def test_every_picture_is_tested():
+    assert {path.stem for path in SCRIPTS.iterdir()} == PAGES.keys()
+
+
+@PICTURES
+def test_a_script_is_small(name):
+    assert len(gzip.compress((SCRIPTS / f"{name}.js").read_bytes(), 6)) < 3000

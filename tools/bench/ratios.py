@@ -1,0 +1,157 @@
+"""Our NumPy against torch's kernels: the same arrays, in turns, one thread each.
+
+The LSTM has 128 inputs and 128 units; attention has heads of width 128 and no mask. The
+ratio is of median times. "growth" is the exponent of the time against the length since
+the line before: 1 is linear, 2 quadratic.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from tools.bench import ONE_THREAD, ROOT, Row
+
+WIDTH, LENGTH = 128, 100
+BATCHES = (1, 8, 32)
+LENGTHS = (64, 128, 256, 512, 1024)
+SECONDS = 0.6  # for each pair, at least five turns
+
+Pair = tuple[Callable[[], object], Callable[[], object]]  # ours, torch's
+
+
+def measure(site: Path) -> list[Row]:
+    """Measured in a process of its own: the number of threads is set as it starts."""
+    process = subprocess.run(
+        [sys.executable, "-m", "tools.bench.ratios"],
+        cwd=ROOT,
+        env={**os.environ, **ONE_THREAD, "PYTHONPATH": "snippets"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(process.stdout)
+
+
+def lstm_pairs(dtype: str, batch: int, length: int) -> dict[str, Pair]:
+    """Forward, and forward with backward, from the output's gradient to all others."""
+    import numpy as np
+    import torch
+
+    import lstm
+
+    rng = np.random.default_rng(0)
+    p = lstm.init_params(WIDTH, WIDTH, rng)
+    p = {name: value.astype(dtype) for name, value in p.items()}
+    x, dhs = rng.standard_normal((2, length, batch, WIDTH)).astype(dtype)
+    net = torch.nn.LSTM(WIDTH, WIDTH, dtype=getattr(torch, dtype))
+    tx, tdhs = torch.from_numpy(x).requires_grad_(), torch.from_numpy(dhs)
+    with torch.no_grad():  # the same weights: work must not depend on the numbers
+        W, b = (np.concatenate([p[k + gate] for gate in "ifCo"]) for k in ("W_", "b_"))
+        net.weight_hh_l0.copy_(torch.from_numpy(W[:, :WIDTH]))
+        net.weight_ih_l0.copy_(torch.from_numpy(W[:, WIDTH:]))
+        net.bias_ih_l0.copy_(torch.from_numpy(b))
+        net.bias_hh_l0.zero_()
+        expected = net(tx)[0].numpy()
+    np.testing.assert_allclose(lstm.lstm(p, x)[0], expected, atol=1e-5)
+
+    def torch_forward() -> None:
+        with torch.no_grad():
+            net(tx)
+
+    def torch_both() -> None:
+        net.zero_grad()
+        tx.grad = None
+        net(tx)[0].backward(tdhs)
+
+    return {
+        "LSTM forward": (lambda: lstm.lstm(p, x), torch_forward),
+        "LSTM forward, backward": (lambda: lstm.lstm(p, x)[3](dhs), torch_both),
+    }
+
+
+def attention_pairs(dtype: str, heads: int, length: int) -> dict[str, Pair]:
+    """Scaled dot-product attention of (heads, length, width) arrays."""
+    import numpy as np
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    import attention
+
+    rng = np.random.default_rng(0)
+    q, k, v = rng.standard_normal((3, 1, heads, length, WIDTH)).astype(dtype)
+    tensors = [torch.from_numpy(array) for array in (q, k, v)]
+    expected = scaled_dot_product_attention(*tensors).numpy()
+    np.testing.assert_allclose(attention.attention(q, k, v)[0], expected, atol=1e-5)
+    return {
+        "attention": (
+            lambda: attention.attention(q, k, v),
+            lambda: scaled_dot_product_attention(*tensors),
+        )
+    }
+
+
+def timed(pair: Pair) -> tuple[float, float]:
+    """Median milliseconds of ours and of torch's, in turns after one to warm up."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for run in pair:
+        run()
+    begun = time.perf_counter()
+    while len(times[0]) < 5 or time.perf_counter() - begun < SECONDS:
+        for run, found in zip(pair, times, strict=True):
+            start = time.perf_counter()
+            run()
+            found.append(1000 * (time.perf_counter() - start))
+    return median(times[0]), median(times[1])
+
+
+def rows() -> list[Row]:
+    """Ratios at the length of 100, then growth with the length."""
+    found: list[Row] = []
+    for pairs in (lstm_pairs, attention_pairs):
+        for dtype in ("float32", "float64"):
+            for many in BATCHES:
+                for what, pair in pairs(dtype, many, LENGTH).items():
+                    found.append(row(what, dtype, many, LENGTH, *timed(pair)))
+    for pairs, many in ((lstm_pairs, BATCHES[1]), (attention_pairs, BATCHES[1])):
+        before: dict[str, Row] = {}
+        for length in LENGTHS:
+            for what, pair in pairs("float32", many, length).items():
+                line = row(what, "float32", many, length, *timed(pair))
+                if what in before:
+                    line["growth"], line["torch's"] = (
+                        math.log(line[who] / before[what][who])
+                        / math.log(length / before[what]["length"])
+                        for who in ("ours ms", "torch ms")
+                    )
+                before[what] = line
+                found.append(line)
+    return found
+
+
+def row(
+    what: str, dtype: str, many: int, length: int, ours: float, theirs: float
+) -> Row:
+    """A line of the table; `many` is the batch of the LSTM, the heads of attention."""
+    return {
+        "what": what,
+        "type": dtype,
+        "batch or heads": many,
+        "length": length,
+        "ours ms": ours,
+        "torch ms": theirs,
+        "ratio": ours / theirs,
+        "growth": "",
+        "torch's": "",
+    }
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    print(json.dumps(rows()))
