@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
+    "deep-learning/vanishing-gradients.html",
     "recurrent/karpathy-rnn-effectiveness.html",
     "recurrent/olah-lstm.html",
     "transformers/vaswani-attention.html",
