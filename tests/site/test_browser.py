@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     "deep-learning/vanishing-gradients.html",
+    "deep-learning/exploding-gradients.html",
     "recurrent/karpathy-rnn-effectiveness.html",
     "recurrent/olah-lstm.html",
     "transformers/vaswani-attention.html",
