@@ -1,0 +1,271 @@
+"""snippets/gradient_clipping.py against autograd, torch's clipping and scipy."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+from scipy.special import expit
+
+import gradient_clipping as gc
+
+TIGHT = {"rtol": 1e-10, "atol": 1e-12}
+SHARES = ("share_reached", "share_solved", "share_stuck", "thrown", "weight_after")
+
+
+@pytest.fixture(scope="module")
+def out():
+    return gc.numbers()
+
+
+@pytest.mark.parametrize("threshold", [0.1, 5.0, 100.0])
+def test_clipping_equals_torch(threshold):
+    rng = np.random.default_rng(0)
+    grads = [3 * rng.standard_normal((4, 3)), rng.standard_normal(5)]
+    for ours, theirs in (
+        (gc.clip_by_norm, torch.nn.utils.clip_grad_norm_),
+        (gc.clip_by_value, torch.nn.utils.clip_grad_value_),
+    ):
+        qs = [torch.zeros(g.shape, dtype=torch.float64) for g in grads]
+        for q, g in zip(qs, grads, strict=True):
+            q.requires_grad_()
+            q.grad = torch.from_numpy(g.copy())
+        theirs(qs, threshold)
+        norm = np.linalg.norm(np.concatenate([g.ravel() for g in grads]))
+        # torch divides by the norm plus 1e-6
+        by_norm = ours is gc.clip_by_norm and norm > threshold
+        factor = (norm + 1e-6) / norm if by_norm else 1
+        for q, clipped in zip(qs, ours(grads, threshold), strict=True):
+            np.testing.assert_allclose(clipped, factor * q.grad.numpy(), rtol=1e-10)
+
+
+def test_clipping_by_hand():
+    # norm of (3, 4) and (12) together: 13
+    first, second = gc.clip_by_norm([np.array([3.0, 4.0]), np.array([12.0])], 1)
+    assert first == pytest.approx([3 / 13, 4 / 13], rel=1e-14)
+    assert second == pytest.approx([12 / 13], rel=1e-14)
+    (value,) = gc.clip_by_value([np.array([3.0, -4.0, 0.5])], 1)
+    assert value.tolist() == [1, -1, 0.5]
+    small = [np.array([0.3, 0.4])]
+    for clip in (gc.clip_by_norm, gc.clip_by_value):
+        np.testing.assert_array_equal(clip(small, 1)[0], small[0])  # left alone
+
+
+@pytest.mark.parametrize("steps", [1, 2, 50])
+def test_error_and_gradient_equal_autograd(steps):
+    rng = np.random.default_rng(1)
+    w, b = rng.uniform(-2, 6, (2, 3)), rng.uniform(-3, 1, (2, 3))
+    error, grad = gc.error_and_gradient(w, b, steps)
+    tw, tb = (torch.from_numpy(v.copy()).requires_grad_() for v in (w, b))
+    x = torch.full_like(tw, 0.5)
+    for _ in range(steps):
+        x = tw * torch.sigmoid(x) + tb
+    expected = (torch.sigmoid(x) - 0.7) ** 2
+    expected.sum().backward()
+    np.testing.assert_allclose(error, expected.detach(), **TIGHT)
+    np.testing.assert_allclose(grad, np.stack([tw.grad, tb.grad]), **TIGHT)
+
+
+def test_sigmoid_equals_scipy():
+    z = np.linspace(-700, 700, 57)
+    np.testing.assert_allclose(gc.sigmoid(z), expit(z), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("w", [4.5, 5.0, 7.0])
+def test_bifurcations_by_searching_for_a_slope_of_one(w):
+    """brentq finds where w sigma'(x) = 1; fixed points are counted on both sides."""
+    ends = []
+    for low, high in ((0, 20), (-20, 0)):
+        x = brentq(lambda x: w * expit(x) * expit(-x) - 1, low, high, xtol=1e-14)
+        ends.append(x - w * expit(x))
+    assert gc.bifurcations(w) == pytest.approx(tuple(ends), abs=1e-10)
+
+    def fixed_points(b):
+        x = np.linspace(-10, 10, 200_000)
+        return (np.diff(np.sign(w * expit(x) + b - x)) != 0).sum()
+
+    lower, upper = gc.bifurcations(w)
+    assert lower < upper
+    inside = (lower + upper) / 2
+    assert [fixed_points(b) for b in (lower - 0.01, inside, upper + 0.01)] == [1, 3, 1]
+
+
+def test_two_attractors_begin_at_one_over_the_largest_slope(out):
+    assert out["attractors_from_sigmoid"] == pytest.approx(4, abs=0.002)
+    assert out["attractors_from_tanh"] == pytest.approx(1, abs=0.002)
+    assert gc.bifurcations(4)[0] == gc.bifurcations(4)[1]
+
+
+@pytest.mark.parametrize("rule", ["plain", "norm", "value", "L1", "L2"])
+def test_descent_equals_torch(rule):
+    """Twenty updates of one start by torch's SGD, its clipping and its autograd."""
+    start, strength = (4.7, -2.0), 0.03
+    path, errors, norms = gc.descend(
+        *(np.array(v) for v in start), rule, strength, steps=20
+    )
+    assert path.shape == (21, 2)
+    theta = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    sgd = torch.optim.SGD([theta], lr=0.1)
+    for ours, error, norm in zip(path[:-1], errors[:-1], norms[:-1], strict=True):
+        np.testing.assert_allclose(ours, theta.detach(), rtol=1e-6)
+        x = torch.tensor(0.5, dtype=torch.float64)
+        for _ in range(50):
+            x = theta[0] * torch.sigmoid(x) + theta[1]
+        expected = (torch.sigmoid(x) - 0.7) ** 2
+        assert error == pytest.approx(expected.item(), rel=1e-5)
+        penalty = {"L1": theta[0].abs(), "L2": theta[0] ** 2 / 2}.get(rule, 0)
+        sgd.zero_grad()
+        (expected + strength * penalty).backward()
+        assert norm == pytest.approx(theta.grad.norm().item(), rel=1e-4)
+        if rule == "norm":
+            torch.nn.utils.clip_grad_norm_([theta], strength)
+        if rule == "value":
+            torch.nn.utils.clip_grad_value_([theta], strength)
+        sgd.step()
+    np.testing.assert_allclose(path[-1], theta.detach(), rtol=1e-6)
+    assert errors[-1] == gc.error_and_gradient(*path[-1])[0]
+
+
+def test_clipping_side_by_side_equals_one_by_one():
+    w, b = np.array([5.2, 4.4, 6.0]), np.array([-2.4, -2.2, -3.0])
+    path, _, _ = gc.descend(w, b, "norm", 0.1, steps=60)
+    steps = np.hypot(*np.moveaxis(np.diff(path, axis=0), 1, 0))
+    assert steps.max() == pytest.approx(0.01, rel=1e-12)
+    for i in range(3):
+        for theta, after in zip(path[:-1, :, i], path[1:, :, i], strict=True):
+            grad = gc.error_and_gradient(*theta)[1]
+            (clipped,) = gc.clip_by_norm([grad], 0.1)
+            np.testing.assert_allclose(after, theta - 0.1 * clipped, rtol=1e-9)
+
+
+def test_the_path_of_the_figures(out):
+    """The unclipped run is thrown once, saturates, and never moves again."""
+    path, errors, norms = gc.descend(*gc.START)
+    peak = int(out["path_plain_peak_update"])
+    assert norms[peak] == norms.max() > 500
+    np.testing.assert_array_equal(path[peak + 1], path[-1])
+    assert errors[-1] == pytest.approx(0.3**2, abs=1e-12)  # sigma(x_50) = 1
+    assert out["path_plain_longest_step"] == pytest.approx(0.1 * norms.max())
+    clipped, errors, norms = gc.descend(*gc.START, "norm")
+    np.testing.assert_allclose(clipped[: peak + 1], path[: peak + 1], rtol=1e-9)
+    assert norms[peak] > 500  # the wall is as steep; only the step is short
+    assert np.median(errors[-50:]) < 5e-3
+    assert out["path_norm_end_w"] == pytest.approx(4.39, abs=0.05)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e-12])
+def test_what_holds_for_every_seed(monkeypatch, shift):
+    """And for a rounding that differs: starts that are moved by next to nothing."""
+    if shift:
+        descend = gc.descend
+        monkeypatch.setattr(gc, "descend", lambda w, b, *a: descend(w + shift, b, *a))
+    got = {name: gc.outcomes.__wrapped__(name) for name in gc.RULES}
+    plain, norm, value = got["plain"], got["norm_1"], got["value_1"]
+    weak, strong = got["l2_0.02"], got["l2_0.2"]
+    assert (norm["share_solved"] > plain["share_solved"] + 0.1).all()
+    assert (norm["share_reached"] > plain["share_reached"] + 0.15).all()
+    assert (value["share_reached"] > plain["share_reached"] + 0.15).all()
+    assert (norm["share_solved"] > value["share_solved"] + 0.1).all()
+    for clipped in (norm, value):
+        assert (clipped["thrown"] == 0).all()
+        assert (clipped["share_stuck"] == 0).all()
+    assert (plain["share_stuck"] > 0.15).all()
+    # a weak penalty throws no fewer, a strong one leaves no weight to remember with
+    for weak_penalty in (got["l1_0.01"], weak):
+        assert (weak_penalty["thrown"] > 0.35).all()
+    assert (weak["weight_after"] < 4).all()
+    assert (norm["weight_after"] > 4.2).all()
+    assert (strong["thrown"] < 0.2).all()
+    assert (strong["weight_after"] < 0.5).all()
+    assert (strong["share_solved"] < 0.1).all()
+
+
+def test_outcomes_are_shares_by_seed(out):
+    for name in gc.RULES:
+        for what, values in gc.outcomes(name).items():
+            assert what in SHARES
+            assert values.shape == (5,)
+            key = f"{what}_{name.replace('.', '')}"
+            assert out[f"{key}_min"] <= out[f"{key}_median"] <= out[f"{key}_max"]
+            if what != "weight_after":
+                assert ((values >= 0) & (values <= 1)).all()
+
+
+@pytest.mark.parametrize("penalty", [1e-3, 1e-2, 0.5])
+def test_decay_steps_by_decaying(penalty):
+    steps = gc.decay_steps(1.5, 1, 0.1, penalty)
+    W = 1.5 * np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
+    for _ in range(int(np.ceil(steps)) - 1):
+        W = (1 - 0.1 * penalty) * W
+    assert np.linalg.svd(W, compute_uv=False)[0] > 1
+    W = (1 - 0.1 * penalty) * W
+    assert np.linalg.svd(W, compute_uv=False)[0] <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("w", [1.1, 1.5])
+def test_latch_rests_at_its_fixed_point(w):
+    fixed = brentq(lambda x: w * np.tanh(x) - x, 0.1, 3)
+    assert gc.latch(w) == pytest.approx(fixed, abs=1e-10)
+    assert w * (1 - np.tanh(fixed) ** 2) < 1  # and there the gradient vanishes
+
+
+def test_latch_forgets_at_one_and_below(out):
+    assert out["latch_9"] < 1e-40
+    # at w = 1:  x_t is close to sqrt(3 / (2 t))
+    assert out["latch_10"] == pytest.approx(np.sqrt(1.5 / 1000), rel=0.01)
+
+
+def test_nielsens_chain_equals_autograd(out):
+    """Weights 100, biases that make every z zero."""
+    b = [torch.tensor(-50.0, dtype=torch.float64, requires_grad=True) for _ in range(4)]
+    a = torch.tensor(0.5, dtype=torch.float64)
+    for bias in b:
+        a = torch.sigmoid(100 * a + bias)
+    a.backward()
+    expected = [bias.grad.item() for bias in b]
+    np.testing.assert_allclose(gc.chain_gradients(100), expected, rtol=1e-12)
+    assert out["nielsen_factor"] == 25
+    assert out["nielsen_first"] == pytest.approx(25**3 / 4)
+
+
+def test_numbers_that_can_be_had_on_paper(out):
+    assert out["clipped_by_norm_first"] == pytest.approx(0.6)
+    assert out["clipped_by_norm_second"] == pytest.approx(0.8)
+    # between (3, 4) and (1, 1): cos = 7 / (5 sqrt 2)
+    degrees = np.degrees(np.arccos(7 / (5 * np.sqrt(2))))
+    assert out["value_turned_degrees"] == pytest.approx(degrees)
+    # Doya's example at w = 5
+    q = (1 + np.sqrt(1 / 5)) / 2
+    assert out["bifurcation_lower"] == pytest.approx(np.log(q / (1 - q)) - 5 * q)
+    assert out["wall_largest_gradient"] > 1000 * out["wall_median_gradient"]
+    assert out["decay_steps_1em03"] == pytest.approx(np.log(1.5) / 1e-4, rel=1e-3)
+
+
+def test_surface():
+    w, b, error, norm = gc.surface()
+    assert error.shape == norm.shape == (len(b), len(w)) == (100, 80)
+    one, grad = gc.error_and_gradient(w[70], b[20])
+    assert error[20, 70] == pytest.approx(float(one))
+    assert norm[20, 70] == pytest.approx(float(np.linalg.norm(grad)))
+
+
+def test_bad_input_is_named():
+    g = [np.ones(2)]
+    for clip in (gc.clip_by_norm, gc.clip_by_value):
+        with pytest.raises(ValueError, match="threshold is 0, expected above 0"):
+            clip(g, 0)
+    with pytest.raises(
+        ValueError, match=r"b has shape \(3,\), expected that of w, \(2"
+    ):
+        gc.error_and_gradient(np.ones(2), np.ones(3))
+    with pytest.raises(ValueError, match="steps is 0, expected at least 1"):
+        gc.error_and_gradient(np.ones(2), np.ones(2), 0)
+    with pytest.raises(ValueError, match=r"w is 3.9, expected at least 4"):
+        gc.bifurcations(3.9)
+    with pytest.raises(ValueError, match="activation is 'relu', expected 'sigmoid' or"):
+        gc.two_attractors_from("relu")
+    with pytest.raises(ValueError, match="rule is 'l2', expected plain, norm, value"):
+        gc.descend(np.ones(2), np.ones(2), "l2")
+    with pytest.raises(ValueError, match="target is 2, expected above 0 and at most 1"):
+        gc.decay_steps(1, 2, 0.1, 0.1)
+    with pytest.raises(ValueError, match=r"rate \* penalty is 2.0, expected within"):
+        gc.decay_steps(2, 1, 1.0, 2.0)
