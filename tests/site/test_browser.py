@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     "recurrent/karpathy-rnn-effectiveness.html",
     "recurrent/olah-lstm.html",
+    "recurrent/britz-rnn-1.html",
     "recurrent/britz-rnn-2.html",
     "transformers/vaswani-attention.html",
 ]
