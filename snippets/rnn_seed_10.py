@@ -256,10 +256,9 @@ def draw_plateau() -> None:
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-    labels = "U in ±1/√C (source)", "U in ±1"
-    for one_hot, label in enumerate(labels):
-        for losses, _ in descents(bool(one_hot)):
-            ax.plot(losses, color=f"C{one_hot}", label=label)
+    for one_hot, label in ((False, "U in ±1/√C (source)"), (True, "U in ±1")):
+        for losses, _ in descents(one_hot):
+            ax.plot(losses, color="C1" if one_hot else "C0", ls="-", label=label)
             label = None  # one entry of the legend for five seeds
     ax.axhline(math.log(2000), color="C2", ls="--", label="guessing: ln C")
     ax.set(ylim=(0, 8.5), xlabel="SGD steps on the printed sentence")
