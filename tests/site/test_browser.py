@@ -13,6 +13,7 @@ SOURCES = [
     "recurrent/karpathy-rnn-effectiveness.html",
     "recurrent/olah-lstm.html",
     "recurrent/britz-rnn-3.html",
+    "recurrent/britz-rnn-4.html",
     "recurrent/donges-rnn-lstm.html",
     "transformers/vaswani-attention.html",
 ]
