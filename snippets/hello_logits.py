@@ -252,12 +252,13 @@ def numbers() -> dict[str, float]:
     }
 
     move = move_of_scores(HIDDEN, gradient)  # (4, 4)
-    wanted = 2 * np.eye(4)[TARGETS] - 1  # (4, 4): 1 for the right letter, -1 for others
+    told = np.eye(4, dtype=bool)[TARGETS]  # (4, 4): true where the score should rise
+    as_told = (move > 0) == told  # (4, 4)
     results |= {
-        "scores_moved_alone_as_told": int((-gradient * wanted > 0).sum()),
-        "scores_moved_by_layer_as_told": int((move * wanted > 0).sum()),
-        "right_scores_raised_by_layer": int((move * wanted > 0)[wanted > 0].sum()),
-        "first_step_moved_by_layer_as_told": int((move * wanted > 0)[0].sum()),
+        "scores_moved_alone_as_told": int(((gradient < 0) == told).sum()),
+        "scores_moved_by_layer_as_told": int(as_told.sum()),
+        "right_scores_raised_by_layer": int(as_told[told].sum()),
+        "first_step_moved_by_layer_as_told": int(as_told[0].sum()),
         "losses_lowered_by_layer": int(((gradient * move).sum(axis=1) < 0).sum()),
         "misfit_without_bias": output_misfit(HIDDEN, SCORES, bias=False),
         "misfit_with_bias": output_misfit(HIDDEN, SCORES, bias=True),

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from pages import load_source
+
 ROOT = Path(__file__).parents[2]
 SOURCES = [
-    "recurrent/karpathy-rnn-effectiveness.html",
-    "recurrent/olah-lstm.html",
-    "recurrent/britz-rnn-3.html",
-    "recurrent/britz-rnn-4.html",
-    "recurrent/donges-rnn-lstm.html",
-    "transformers/vaswani-attention.html",
+    f"{page.key}.html"
+    for path in sorted((ROOT / "docs").rglob("*.md"))
+    if (page := load_source(path, ROOT / "docs"))
 ]
 PAGES = [
     "index.html",
@@ -151,7 +150,7 @@ def test_readable_without_javascript(path, browser, address):
 
 
 def test_code_and_citation_are_copied(page, address):
-    page.goto(address + SOURCES[1])
+    page.goto(address + "recurrent/olah-lstm.html")
     for block in (
         page.locator(".language-python.highlight").first,
         page.locator(".language-bibtex.highlight").first,
@@ -173,7 +172,7 @@ def test_code_of_a_notebook_is_copied(page, address):
 
 
 def test_figures_follow_the_switch_between_light_and_dark(page, address):
-    page.goto(address + SOURCES[1])
+    page.goto(address + "recurrent/olah-lstm.html")
     color = "getComputedStyle(document.querySelector('svg.figure text')).fill"
     light = page.evaluate(color)
     page.get_by_title("Switch to light").click()
@@ -185,7 +184,7 @@ def test_figures_follow_the_switch_between_light_and_dark(page, address):
 
 
 def test_a_reader_at_the_keyboard_gets_to_the_text_and_opens_an_answer(page, address):
-    page.goto(address + SOURCES[0])
+    page.goto(address + "recurrent/karpathy-rnn-effectiveness.html")
     page.keyboard.press("Tab")
     assert (
         page.evaluate("document.activeElement.textContent").strip() == "Skip to content"

@@ -182,10 +182,13 @@ def test_move_of_scores_equals_a_step_by_autograd(numbers):
     assert numbers["scores_moved_alone_as_told"] == 16
 
 
-def test_memoryless_bound():
+def test_memoryless_bound(numbers):
     nats, accuracy = hello_logits.memoryless_bound("hello")
-    assert nats == pytest.approx(math.log(2) / 2)
-    assert accuracy == 0.75
+    assert nats == numbers["memoryless_nats"] == pytest.approx(math.log(2) / 2)
+    assert accuracy == numbers["memoryless_accuracy"] == 0.75
+    # every letter has one continuation: nothing to be unsure about
+    assert hello_logits.memoryless_bound("ab") == (0, 1)
+    assert hello_logits.memoryless_bound("abc") == (0, 1)
     # after a: b twice, c once; after b and c: always a
     nats, accuracy = hello_logits.memoryless_bound("abaca" + "ba")
     assert nats == pytest.approx(scipy.stats.entropy([2, 1]) / 2)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -67,13 +68,41 @@ def test_vocabularies_that_round_to_the_post():
     assert not fitting[0] <= 96 <= fitting[-1]
 
 
-def test_doubling_the_state():
-    """The products of states grow fourfold, the decoder twofold: a little under 4."""
-    products, decoder = 3 * 4 * 512**2, 512 * 96  # two layers, one product between
-    expected = (4 * products + 2 * decoder) / (products + decoder)
+def test_numbers_are_counts_of_torch_and_points_on_its_line():
+    """All that the page quotes; between two of torch's counts the line is straight."""
+
+    def count(*model):
+        return sum(w.numel() for w in modules(*model).parameters())
+
+    def letters(total):
+        return np.interp(
+            total, [count("lstm", V, 512, 2) for V in (50, 200)], [50, 200]
+        )
+
     numbers = rnn_parameters.numbers()
-    assert numbers["work_ratio_whole_step"] == pytest.approx(expected, rel=1e-12)
-    assert numbers["uniform_v78_nats"] == pytest.approx(-math.log(1 / 78))
+    products, decoder = 3 * 4 * 512**2, 512 * 96
+    assert numbers == pytest.approx(
+        {
+            "lstm_v65_h128_n2": count("lstm", 65, 128, 2),
+            "gru_v65_h128_n2": count("gru", 65, 128, 2),
+            "rnn_v65_h128_n2": count("rnn", 65, 128, 2),
+            "lstm_v65_h100_n2": count("lstm", 65, 100, 2),
+            "lstm_v27_h100_n2": count("lstm", 27, 100, 2),
+            "lstm_v78_h512_n3": count("lstm", 78, 512, 3),
+            "lstm_v96_h512_n2": count("lstm", 96, 512, 2),
+            "lstm_v97_h700_n3": count("lstm", 97, 700, 3),
+            "min_char_rnn_v65_h100": count("rnn", 65, 100, 1) - 100,
+            "vocabulary_for_3_5m": letters(3.5e6),
+            "least_vocabulary_for_3_5m": 116,  # found by search in the test above
+            "most_vocabulary_for_3_5m": 154,
+            "share_missing_to_3_5m": (3.5e6 - count("lstm", 96, 512, 2)) / 3.5e6,
+            "uniform_v78_nats": -math.log(1 / 78),
+            # products of states grow fourfold, the decoder twofold: a little under 4
+            "work_ratio_whole_step": (4 * products + 2 * decoder)
+            / (products + decoder),
+        },
+        rel=1e-9,
+    )
 
 
 def test_bad_input_says_what_is_wrong():

@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -234,6 +236,166 @@ def test_floor_is_what_a_perfect_model_pays(epsilon, vocab):
             q[5] *= factor
             worse = F.cross_entropy(q.log(), target, label_smoothing=epsilon).item()
             assert worse > loss
+
+
+# ---- numbers -------------------------------------------------------------------------
+
+# Table 3 typed anew: what a row changes in the base model, and the millions it prints
+PAPER = {
+    "base": ({}, 65),
+    "dk16": ({"dk": 16}, 58),
+    "dk32": ({"dk": 32}, 60),
+    "n2": ({"n": 2}, 36),
+    "n4": ({"n": 4}, 50),
+    "n8": ({"n": 8}, 80),
+    "d256": ({"d": 256, "dk": 32, "dv": 32}, 28),
+    "d1024": ({"d": 1024, "dk": 128, "dv": 128}, 168),
+    "dff1024": ({"d_ff": 1024}, 53),
+    "dff4096": ({"d_ff": 4096}, 90),
+    "big": ({"d": 1024, "d_ff": 4096, "h": 16}, 213),
+}
+
+
+def count(vocab, n=6, d=512, d_ff=2048, h=8, dk=64, dv=64):
+    """n layers, each with 3 attentions, 2 feed-forward layers and 5 normalizations."""
+    attention, ffn, norm = 2 * d * h * (dk + dv), 2 * d * d_ff + d_ff + d, 2 * d
+    return n * (3 * attention + 2 * ffn + 5 * norm) + vocab * d
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return b.numbers()
+
+
+def test_numbers_of_table_3(numbers):
+    assert list(b.TABLE_3) == list(PAPER)
+    for name, (sizes, printed) in PAPER.items():
+        for vocab in (37000, 41100):
+            got = numbers[f"params_{name}_v{vocab}_millions"]
+            assert got == pytest.approx(count(vocab, **sizes) / 1e6, rel=1e-12)
+        low, high = (numbers[f"vocab_{name}_{end}"] for end in ("low", "high"))
+        millions = [count(v, **sizes) / 1e6 for v in (low - 1, low, high, high + 1)]
+        assert millions[0] < printed - 0.5 <= millions[1]
+        assert millions[2] < printed + 0.5 <= millions[3]
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "down", "up"])
+def test_numbers_of_the_common_vocabulary(numbers, rounding):
+    ten = [row for name, row in PAPER.items() if name != "big"]
+    fits = [
+        v
+        for v in range(38000, 44000)
+        if all(ROUND[rounding](count(v, **x) / 1e6) == printed for x, printed in ten)
+    ]
+    assert numbers[f"vocab_ten_{rounding}_low"] == fits[0]
+    assert numbers[f"vocab_ten_{rounding}_high"] == fits[-1]
+    if rounding == "nearest":
+        assert numbers["missing_rows_low"] == fits[0] - 37000
+        assert numbers["missing_rows_high"] == fits[-1] - 37000
+
+
+def test_numbers_of_the_steps_between_rows(numbers):
+    steps = {name: value for name, value in numbers.items() if name.startswith("step_")}
+
+    def step(a, c, vocab=37000):
+        return (count(vocab, **PAPER[c][0]) - count(vocab, **PAPER[a][0])) / 1e6
+
+    # every row is one step away from the base model or from the next row
+    pairs = [("n2", "n4"), ("n4", "base"), ("base", "n8"), ("dk16", "base")]
+    pairs += [("dk32", "base"), ("dff1024", "base"), ("base", "dff4096")]
+    pairs += [("d256", "base"), ("base", "d1024")]
+    want = {f"step_{a}_to_{c}_millions": step(a, c) for a, c in pairs}
+    want["step_base_to_d1024_v41100_millions"] = step("base", "d1024", 41100)
+    assert steps == pytest.approx(want, rel=1e-12)
+    assert pairs == b.STEPS
+
+
+def test_numbers_of_the_base_model_part_by_part(numbers):
+    with torch.device("meta"):
+        base = transformer.Transformer(1, transformer.Sizes())
+        theirs = torch.nn.Transformer(512, 8, 6, 6, 2048, batch_first=True)
+
+    def parts(model, kind):
+        found = [m for m in model.modules() if isinstance(m, kind)]
+        return sum(p.numel() for m in found for p in m.parameters())
+
+    layer = sum(p.numel() for p in base.encoder[0].parameters())
+    attentions = parts(base, transformer.MultiHeadAttention)
+    assert numbers["encoder_layer_base"] == layer
+    assert numbers["attention_base_millions"] == attentions / 1e6
+    assert numbers["ffn_base_millions"] == parts(base, torch.nn.Sequential) / 1e6
+    with_biases = parts(theirs, torch.nn.MultiheadAttention)
+    assert numbers["attention_biases_base"] == with_biases - attentions
+    assert numbers["norms_base"] == parts(base, torch.nn.LayerNorm)
+    final = parts(theirs, torch.nn.LayerNorm) - parts(base, torch.nn.LayerNorm)
+    assert numbers["final_norms_base"] == final
+    decoder_of_its_own = torch.nn.Linear(512, 37000, device="meta")
+    assert numbers["output_bias_base"] == decoder_of_its_own.bias.numel()
+    untied = (count(0) + 3 * 37000 * 512) / 1e6
+    assert numbers["params_base_untied_millions"] == pytest.approx(untied, rel=1e-12)
+
+
+def test_numbers_of_the_schedule(numbers):
+    want = {
+        "peak_rate_base": 1 / math.sqrt(512 * 4000),
+        "peak_rate_big": 1 / math.sqrt(1024 * 4000),
+        "peak_rate_base_warmup8000": 1 / math.sqrt(512 * 8000),
+        "rate_base_step100000": 1 / math.sqrt(512 * 100_000),
+    }
+    for name, rate in want.items():
+        assert numbers[name] == pytest.approx(rate, rel=1e-12)
+
+
+def test_numbers_of_table_1(numbers):
+    assert numbers["attention_over_recurrence_n70"] == 70 / 512  # n^2 d over n d^2
+    assert numbers["attention_over_recurrence_n4096"] == 4096 / 512
+    # 2 n^2 d against 12 n d^2, as d_ff is 4 d
+    share = 2 * 70 / (2 * 70 + 12 * 512)
+    assert numbers["squared_share_n70_base"] == pytest.approx(share, rel=1e-12)
+    assert numbers["squared_equals_linear_n_base"] == 6 * 512
+    assert numbers["squared_equals_linear_n_big"] == 6 * 1024
+
+
+def test_numbers_of_table_2(numbers):
+    teraflops = {"P100": 9.5, "K80": 2.8, "K40": 3.7, "M40": 6.0}
+    spent = {  # GPU-days; the printed values are in another test
+        "base": (4, "P100"),
+        "big": (28, "P100"),
+        "gnmt_en_de": (96, "K80"),
+        "gnmt_en_fr": (576, "K80"),
+        "moe_en_de": (64, "K40"),
+        "moe_en_fr": (384, "K40"),
+        "convs2s_en_de": (18.5, "M40"),
+        "convs2s_en_fr": (296, "M40"),
+    }
+    flops = {k: days * 864e14 * teraflops[gpu] for k, (days, gpu) in spent.items()}
+    for name, value in flops.items():
+        assert numbers[f"flops_{name}"] == pytest.approx(value, rel=1e-12)
+    ratio = flops["big"] / flops["moe_en_fr"]
+    assert numbers["cost_big_over_moe_en_fr"] == pytest.approx(ratio, rel=1e-12)
+    times_8 = 768 * 2.8 * 864e14
+    assert numbers["flops_gnmt_en_de_times_8"] == pytest.approx(times_8, rel=1e-12)
+    for name, seconds, steps in (("base", 43200, 1e5), ("big", 302400, 3e5)):
+        own = 6 * count(37000, **PAPER[name][0]) * 25000 * steps
+        assert numbers[f"seconds_per_step_{name}"] == seconds / steps
+        assert numbers[f"model_flops_{name}"] == pytest.approx(own, rel=1e-12)
+        share = own / flops[name]
+        assert numbers[f"model_flops_share_{name}"] == pytest.approx(share, rel=1e-12)
+
+
+def test_numbers_of_the_perplexities(numbers):
+    assert math.exp(numbers["nats_base"]) == pytest.approx(4.92, rel=1e-12)
+    assert math.exp(numbers["nats_big"]) == pytest.approx(4.33, rel=1e-12)
+    for percent in (10, 20):
+        spread = np.full(37000, percent / 100 / 37000)
+        spread[0] += 1 - percent / 100
+        floor = math.exp(scipy.stats.entropy(spread))
+        got = numbers[f"smoothing_floor_{percent}_perplexity"]
+        assert got == pytest.approx(floor, rel=1e-9)
+    ratio = numbers["perplexity_factor_table_10"]
+    assert 4.67 * ratio == pytest.approx(4.92, rel=1e-12)
+    certain = 1 / (0.9 + 0.1 / 37000)
+    assert numbers["perplexity_factor_certain_10"] == pytest.approx(certain, rel=1e-12)
 
 
 # ---- bad input -----------------------------------------------------------------------

@@ -1,0 +1,173 @@
+"""snippets/gradient_through_time.py against Jacobians multiplied out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+
+import gradient_through_time as gtt
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def out():
+    return gtt.numbers()
+
+
+def test_reach_is_the_product_of_jacobians():
+    """Pascanu's product, multiplied out in NumPy for a tanh RNN."""
+    net = gtt.layer("RNN", 3)
+    x, u = gtt.data(3)
+    x = x[:7]
+    ours = gtt.reach(net, x, u)
+    W_in, W_hh = net.weight_ih_l0.detach().numpy(), net.weight_hh_l0.detach().numpy()
+    b = (net.bias_ih_l0 + net.bias_hh_l0).detach().numpy()
+    expected = np.zeros((7, gtt.BATCH))
+    for i in range(gtt.BATCH):
+        h, hs = np.zeros(gtt.N_HIDDEN), []
+        for x_t in x[:, i].numpy():
+            h = np.tanh(W_in @ x_t + W_hh @ h + b)
+            hs.append(h)
+        product = u[i].numpy()
+        for lag, h in enumerate(reversed(hs)):
+            product = product @ np.diag(1 - h**2)
+            expected[lag, i] = np.linalg.norm(product @ W_in)
+            product = product @ W_hh
+    np.testing.assert_allclose(ours, expected.mean(axis=1), rtol=1e-10)
+
+
+def test_along_the_cell_the_factor_is_the_forget_gate():
+    """No weights on h: what arrives shrinks by sigma(b), to the step."""
+    net = gtt.layer("LSTM", 0, forget_bias=2)
+    with torch.no_grad():
+        net.weight_hh_l0.zero_()
+        net.weight_ih_l0[gtt.N_HIDDEN : 2 * gtt.N_HIDDEN] = 0
+    x, u = gtt.data(0)
+    x = x[:1].expand(30, -1, -1)  # the same input at every step
+    arrived = gtt.reach(net, x, u)
+    np.testing.assert_allclose(arrived[2:] / arrived[1:-1], expit(2), rtol=1e-10)
+
+
+def test_layers_are_those_of_torch():
+    for kind in ("RNN", "GRU", "LSTM"):
+        torch.manual_seed(4)
+        theirs = getattr(torch.nn, kind)(gtt.N_IN, gtt.N_HIDDEN, dtype=torch.float64)
+        for ours, q in zip(
+            gtt.layer(kind, 4).parameters(), theirs.parameters(), strict=True
+        ):
+            assert torch.equal(ours, q)
+        assert not torch.equal(gtt.layer(kind, 5).weight_hh_l0, theirs.weight_hh_l0)
+
+
+def test_a_layer_leaves_the_generator_as_it_was():
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    gtt.layer("RNN", 3)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_only_the_forget_bias_is_set():
+    n = gtt.N_HIDDEN
+    default, ours = gtt.layer("LSTM", 2), gtt.layer("LSTM", 2, forget_bias=3)
+    both = ours.bias_ih_l0 + ours.bias_hh_l0
+    assert (both[n : 2 * n] == 3).all()
+    rest = [i for i in range(4 * n) if not n <= i < 2 * n]
+    for name in ("bias_ih_l0", "bias_hh_l0"):
+        assert torch.equal(getattr(ours, name)[rest], getattr(default, name)[rest])
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        assert torch.equal(getattr(ours, name), getattr(default, name))
+
+
+def test_a_default_layer_has_a_third_in_time_too(out):
+    assert out["rnn_n_var_median"] == pytest.approx(1 / 3, rel=0.02)
+    # and shrinks by about its root: small states, so tanh' is near 1
+    assert out["rnn_default_factor_median"] == pytest.approx(3**-0.5, rel=0.05)
+
+
+def test_what_holds_for_every_seed(out):
+    for name in ("rnn_default", "gru_default", "lstm_default"):
+        assert out[f"{name}_lag100_max"] < 1e-18
+    # an LSTM's factor per step is nearer to the RNN's than to its own at forget bias 1
+    ours, rnn, b1 = (
+        out[f"{name}_factor_median"]
+        for name in ("lstm_default", "rnn_default", "lstm_forget_bias_1")
+    )
+    assert 0 < ours - rnn < (b1 - ours) / 2
+    assert out["lstm_forget_bias_1_lag100_min"] > 1e8 * out["lstm_default_lag100_max"]
+    assert out["lstm_forget_bias_1_lag100_max"] < 1e-7
+    assert out["lstm_forget_bias_3_lag100_min"] > 1e-2
+    assert (
+        out["lstm_forget_bias_5_lag100_min"] > out["lstm_forget_bias_3_lag100_median"]
+    )
+
+
+def test_measure_is_reach_of_the_named_layer():
+    arrived = gtt.measure("LSTM, forget bias 3")
+    assert arrived.shape == (5, gtt.LAG + 1)
+    expected = gtt.reach(gtt.layer("LSTM", 4, forget_bias=3), *gtt.data(4))
+    np.testing.assert_allclose(arrived[4], expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("seed", gtt.SEEDS)
+def test_nothing_gets_past_the_bound(seed):
+    net = gtt.layer("RNN", seed, lambda_1=0.95)
+    largest = np.linalg.svd(net.weight_hh_l0.detach().numpy(), compute_uv=False)[0]
+    assert largest == pytest.approx(0.95, abs=1e-12)
+    norm_in = np.linalg.svd(net.weight_ih_l0.detach().numpy(), compute_uv=False)[0]
+    limit = gtt.bound(net)
+    np.testing.assert_allclose(limit, norm_in * 0.95 ** np.arange(101), rtol=1e-10)
+    assert (gtt.reach(net, *gtt.data(seed)) <= limit).all()
+
+
+def test_the_bound_can_be_reached():
+    """W_hh = 0.95 I, input 0: every factor is 0.95 and tanh' is 1."""
+    net = gtt.layer("RNN", 0)
+    with torch.no_grad():
+        net.weight_hh_l0.copy_(0.95 * torch.eye(gtt.N_HIDDEN))
+        net.bias_ih_l0.zero_()
+        net.bias_hh_l0.zero_()
+        net.weight_ih_l0.zero_()
+        net.weight_ih_l0[: gtt.N_IN] = torch.eye(gtt.N_IN)
+    x, u = gtt.data(0)
+    u = torch.nn.functional.one_hot(torch.arange(gtt.BATCH), gtt.N_HIDDEN).double()
+    np.testing.assert_allclose(gtt.reach(net, 0 * x, u), gtt.bound(net), rtol=1e-10)
+
+
+def test_spread_and_paper_numbers(out):
+    assert gtt.spread("a", np.array([3.0, 1.0, 8.0])) == {
+        "a_median": 3.0,
+        "a_min": 1.0,
+        "a_max": 8.0,
+    }
+    assert out["bound_norm095_100_steps"] == pytest.approx(0.95**100)
+    arrived = gtt.reach(gtt.layer("RNN", 0, lambda_1=0.95), *gtt.data(0))
+    low, high = out["rnn_norm095_lag100_min"], out["rnn_norm095_lag100_max"]
+    assert low * 0.999 <= arrived[-1] <= high * 1.001
+
+
+def test_data_are_unit_vectors_and_one_draw_per_seed():
+    x, u = gtt.data(1)
+    assert x.shape == (gtt.LAG + 1, gtt.BATCH, gtt.N_IN)
+    np.testing.assert_allclose(u.norm(dim=1), 1, rtol=1e-12)
+    assert abs(x.mean()) < 0.05
+    assert x.std() == pytest.approx(1, abs=0.05)
+    assert not torch.equal(gtt.data(2)[0], x)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="kind is 'CNN', expected 'RNN', 'GRU' or"):
+        gtt.layer("CNN", 0)
+    with pytest.raises(ValueError, match="forget_bias given for 'GRU', expected kind"):
+        gtt.layer("GRU", 0, forget_bias=1)
+    with pytest.raises(ValueError, match="lambda_1 given for 'LSTM', expected kind"):
+        gtt.layer("LSTM", 0, lambda_1=0.9)
+    x, u = gtt.data(0)
+    with pytest.raises(ValueError, match=r"u has shape \(8, 9\), expected \(8, 64\)"):
+        gtt.reach(gtt.layer("RNN", 0), x, u[:, :9])

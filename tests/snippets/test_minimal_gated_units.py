@@ -1,0 +1,303 @@
+"""snippets/minimal_gated_units.py: torch, one cell from another, and printed counts."""
+
+import numpy as np
+import pytest
+import torch
+
+import minimal_gated_units as mgu
+
+TIGHT = {"rtol": 1e-10, "atol": 1e-10}
+S, B, T, M, N, CLASSES = 2, 3, 6, 5, 4, 10
+each_cell = pytest.mark.parametrize("cell", mgu.GATES)
+
+
+def fresh(cell, seed=1):
+    """Random weights and biases, none of them zero; input and classes."""
+    rng = np.random.default_rng(seed)
+    p = mgu.init_params(cell, N, M, CLASSES, [rng, np.random.default_rng(seed + 1)])
+    for name in p:
+        p[name] += 0.5 * rng.standard_normal(p[name].shape)
+    x = rng.standard_normal((T, S, B, M))
+    return p, x, rng.integers(CLASSES, size=(S, B))
+
+
+def torch_scores(cell, p, x):
+    """The equations once more, cell by cell, in torch."""
+    h = torch.zeros(*x.shape[1:3], N, dtype=torch.float64)
+    for x_t in x:
+        if cell == "gru":
+            f = torch.sigmoid(x_t @ p["W_f"] + h @ p["U_f"] + p["b_f"])
+            r = torch.sigmoid(x_t @ p["W_r"] + h @ p["U_r"] + p["b_r"])
+        elif cell == "mgu":
+            f = r = torch.sigmoid(x_t @ p["W_f"] + h @ p["U_f"] + p["b_f"])
+        elif cell == "mgu1":
+            f = r = torch.sigmoid(h @ p["U_f"] + p["b_f"])
+        elif cell == "mgu2":
+            f = r = torch.sigmoid(h @ p["U_f"])
+        else:
+            f = r = torch.sigmoid(p["b_f"])
+        new = torch.tanh(x_t @ p["W_h"] + (r * h) @ p["U_h"] + p["b_h"])
+        h = h + f * (new - h)
+    return h @ p["W_y"] + p["b_y"]
+
+
+def as_torch(p):
+    return {name: torch.tensor(w, requires_grad=True) for name, w in p.items()}
+
+
+def torch_loss(scores, y):
+    """The sum over the models of each one's mean: their gradients do not mix."""
+    loss = torch.nn.functional.cross_entropy(
+        scores.reshape(-1, CLASSES), torch.from_numpy(y).reshape(-1), reduction="none"
+    )
+    return loss.reshape(y.shape).mean(dim=1)
+
+
+@each_cell
+def test_scores_loss_and_gradients_equal_torch(cell):
+    p, x, y = fresh(cell)
+    q = as_torch(p)
+    expected = torch_scores(cell, q, torch.from_numpy(x))
+    np.testing.assert_allclose(mgu.forward(p, x)[0], expected.detach(), **TIGHT)
+    losses = torch_loss(expected, y)
+    losses.sum().backward()
+    loss, grads = mgu.loss_and_gradients(p, x, y)
+    np.testing.assert_allclose(loss, losses.detach(), **TIGHT)
+    assert grads.keys() == p.keys()
+    for name, w in q.items():
+        np.testing.assert_allclose(grads[name], w.grad, **TIGHT, err_msg=name)
+
+
+def test_the_gru_equals_torchs_where_the_place_of_the_reset_does_not_matter():
+    """With a diagonal U_h; torch's z is one minus ours, so its rows are negated."""
+    p, x, _ = fresh("gru")
+    p["U_h"] *= np.eye(N)
+    _, tape = mgu.forward(p, x)
+    for s in range(S):
+        net = torch.nn.GRU(M, N, dtype=torch.float64)
+        rows = {"r": 1, "f": -1, "h": 1}  # torch's order: r, z, n
+        with torch.no_grad():
+            for kind, w in (("W", net.weight_ih_l0), ("U", net.weight_hh_l0)):
+                ours = [sign * p[f"{kind}_{k}"][s].T for k, sign in rows.items()]
+                w.copy_(torch.from_numpy(np.concatenate(ours)))
+            ours = [sign * p[f"b_{k}"][s, 0] for k, sign in rows.items()]
+            net.bias_ih_l0.copy_(torch.from_numpy(np.concatenate(ours)))
+            net.bias_hh_l0.zero_()
+            states, last = net(torch.from_numpy(x[:, s]))
+        np.testing.assert_allclose(tape[-1][0][s], last[0], **TIGHT)
+        for t in range(1, T):
+            np.testing.assert_allclose(tape[t][0][s], states[t - 1], **TIGHT)
+
+
+# one cell from another
+
+
+def test_a_gru_whose_gates_are_tied_is_the_mgu():
+    p, x, _ = fresh("mgu")
+    tied = p | {f"{kind}_r": p[f"{kind}_f"] for kind in "WUb"}
+    assert tied.keys() - {"W_y", "b_y"} == mgu.shapes("gru", N, M).keys()
+    np.testing.assert_array_equal(mgu.forward(tied, x)[0], mgu.forward(p, x)[0])
+
+
+@pytest.mark.parametrize(
+    ("cell", "zero"),
+    [("mgu1", "W_f"), ("mgu2", "W_f b_f"), ("mgu3", "W_f U_f")],
+)
+def test_a_variant_is_the_mgu_with_weights_at_zero(cell, zero):
+    p, x, _ = fresh("mgu")
+    less = {name: w for name, w in p.items() if name not in zero.split()}
+    assert less.keys() - {"W_y", "b_y"} == mgu.shapes(cell, N, M).keys()
+    for name in zero.split():
+        p[name] = np.zeros_like(p[name])
+    np.testing.assert_allclose(mgu.forward(less, x)[0], mgu.forward(p, x)[0], **TIGHT)
+
+
+def test_one_step_by_hand():
+    """One unit, no weights: f = 3/4, candidate 0.4, from 1."""
+    p = {name: np.zeros((1, *size)) for name, size in mgu.shapes("mgu", 1, 2).items()}
+    p["b_f"] += np.log(3)
+    p["b_h"] += np.arctanh(0.4)
+    h, (f, r, h_tilde) = mgu.step(p, np.ones((1, 1, 2)), np.ones((1, 1, 1)))
+    assert f.item() == r.item() == pytest.approx(0.75)
+    assert h_tilde.item() == pytest.approx(0.4)
+    assert h.item() == pytest.approx(0.25 * 1 + 0.75 * 0.4, abs=1e-15)
+
+
+# what the gates can see
+
+
+def test_when_the_gate_hears_of_the_input():
+    for cell in mgu.GATES:
+        moved = mgu.reaction(cell)
+        assert moved.shape == (6,)
+        assert (moved[:2] == 0).all()  # the future has no say
+        assert (moved[2] > 0) == (cell in ("gru", "mgu"))
+        assert (moved[3:] > 0).all() == (cell != "mgu3")
+
+
+def test_the_first_gate_of_mgu2_is_one_half_whatever_its_weights():
+    p, x, _ = fresh("mgu2")
+    np.testing.assert_array_equal(mgu.forward(p, x)[1][0][1], 0.5)
+    assert mgu.numbers()["first_gate_mgu2"] == 0.5
+
+
+def test_the_gate_of_mgu3_is_its_bias_at_every_step():
+    p, x, _ = fresh("mgu3")
+    expected = np.broadcast_to(1 / (1 + np.exp(-p["b_f"])), (S, B, N))
+    for part in mgu.forward(p, x)[1][:-1]:
+        np.testing.assert_allclose(part[1], expected, **TIGHT)
+
+
+# counts
+
+
+@each_cell
+@pytest.mark.parametrize(("n", "m"), [(100, 28), (100, 1), (7, 3), (1, 1)])
+def test_counts_are_the_formulas_and_the_arrays(cell, n, m):
+    formula = {
+        "gru": 3 * (n * n + n * m + n),
+        "mgu": 2 * (n * n + n * m + n),
+        "mgu1": 2 * n * n + n * m + 2 * n,
+        "mgu2": 2 * n * n + n * m + n,
+        "mgu3": n * n + n * m + 2 * n,
+    }
+    p = mgu.init_params(cell, n, m, CLASSES, [np.random.default_rng(0)])
+    arrays = sum(w.size for name, w in p.items() if not name.endswith("_y"))
+    assert mgu.count(cell, n, m) == formula[cell] == arrays
+
+
+def test_every_count_that_zhou_et_al_print():
+    out = mgu.numbers()
+    printed = {
+        50: (37_800, 25_200),
+        100: (90_600, 60_400),
+        200: (241_200, 160_800),
+        300: (451_800, 301_200),
+        400: (722_400, 481_600),
+        500: (1_053_000, 702_000),
+        600: (1_443_600, 962_400),
+    }
+    for n, counts in printed.items():
+        assert (out[f"ptb_gru_n{n}"], out[f"ptb_mgu_n{n}"]) == counts
+        library = sum(q.numel() for q in torch.nn.GRU(200, n).parameters())
+        assert library == counts[0]
+    two_layers = torch.nn.GRU(200, 400, num_layers=2).parameters()
+    assert out["ptb_gru_n400_two_layers"] == sum(q.numel() for q in two_layers)
+    assert out["ptb_mgu_n400_two_layers"] * 3 == out["ptb_gru_n400_two_layers"] * 2
+    assert out["adding_gru_with_start"] == 62_000
+    assert out["adding_mgu_with_start"] == 41_400
+
+
+# the digits
+
+
+def test_the_font_has_ten_different_digits():
+    digits = mgu.glyphs()
+    assert digits.shape == (10, 7, 5)
+    assert len({d.tobytes() for d in digits}) == 10
+    assert digits[1].tolist()[0] == [0, 0, 1, 0, 0]
+    assert digits[7].tolist()[0] == [1, 1, 1, 1, 1]
+
+
+def test_without_noise_each_picture_is_its_digit_somewhere_on_the_canvas():
+    rngs = [np.random.default_rng(seed) for seed in (0, 1)]
+    x, y = mgu.make_digits(rngs, 300, 0.0)
+    assert x.shape == (9, 2, 300, 7)
+    places = set()
+    for s in range(2):
+        for image, digit in zip(x[:, s].swapaxes(0, 1), y[s], strict=True):
+            found = [
+                (row, column)
+                for row in range(3)
+                for column in range(3)
+                if (
+                    image[row : row + 7, column : column + 5] == mgu.glyphs()[digit]
+                ).all()
+                and image.sum() == mgu.glyphs()[digit].sum()
+            ]
+            assert found
+            places.add(found[0])
+    assert len(places) == 9
+    assert np.abs(np.bincount(y.ravel(), minlength=10) - 60).max() < 30
+    assert not np.array_equal(y[0], y[1])
+    noisy, _ = mgu.make_digits([np.random.default_rng(0)], 300, 0.3)
+    clean, _ = mgu.make_digits([np.random.default_rng(0)], 300, 0.0)
+    assert (noisy - clean).std() == pytest.approx(0.3, rel=0.02)
+    assert abs((noisy - clean).mean()) < 0.01
+
+
+@each_cell
+def test_training_equals_adam_in_torch(cell):
+    trained, _ = mgu.train(cell, n=N, updates=3)
+    p, rngs = mgu.train(cell, n=N, updates=0)
+    q = as_torch(p)
+    adam = torch.optim.Adam(q.values(), lr=0.05)
+    for _ in range(3):
+        x, y = mgu.make_digits(rngs, mgu.BATCH, mgu.NOISE)
+        adam.zero_grad()
+        torch_loss(torch_scores(cell, q, torch.from_numpy(x)), y).sum().backward()
+        adam.step()
+    for name, w in q.items():
+        np.testing.assert_allclose(
+            trained[name], w.detach(), rtol=1e-7, atol=1e-8, err_msg=name
+        )
+
+
+# what trains: the direction that holds for every seed
+
+
+def test_what_holds_for_every_seed():
+    acc = {cell: mgu.accuracies(cell) for cell in mgu.GATES}
+    assert all(a.shape == (mgu.SEEDS,) for a in acc.values())
+    noise = 4 * np.sqrt(0.25 / 1000)  # four standard deviations, at the widest
+    for cell in ("gru", "mgu", "mgu1", "mgu2"):
+        assert (acc[cell] > acc["mgu3"]).all()
+    for full in ("gru", "mgu"):
+        assert acc[full].min() > acc["mgu3"].max() + noise
+    assert acc["mgu3"].min() > 0.1 + noise  # far above chance, all the same
+    # on the same seed, that is on the same digits
+    assert (acc["gru"] > acc["mgu2"]).all()
+    for less in ("mgu1", "mgu2"):
+        assert np.median(acc["mgu"]) > np.median(acc[less])
+
+
+def test_accuracies_are_those_of_the_trained_models_on_fresh_digits():
+    p, rngs = mgu.train("mgu2")
+    x, y = mgu.make_digits(rngs, 1000, mgu.NOISE)
+    scores, _ = mgu.forward(p, x)
+    right = [np.mean(np.argmax(scores[s], axis=1) == y[s]) for s in range(mgu.SEEDS)]
+    np.testing.assert_allclose(mgu.accuracies("mgu2"), right, rtol=0, atol=1e-12)
+
+
+def test_initial_parameters():
+    rngs = [np.random.default_rng(seed) for seed in (0, 1)]
+    p = mgu.init_params("gru", 16, 9, 10, rngs)
+    for name, w in p.items():
+        if name.startswith("b"):
+            assert not w.any()
+        else:
+            assert 0.23 < np.abs(w).max() <= 0.25
+            assert not np.array_equal(w[0], w[1])
+    assert p["W_f"].shape == (2, 9, 16)
+    assert p["U_h"].shape == (2, 16, 16)
+    assert p["b_r"].shape == (2, 1, 16)
+    assert (p["W_y"].shape, p["b_y"].shape) == ((2, 16, 10), (2, 1, 10))
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="cell is 'lstm', expected one of gru, mgu"):
+        mgu.shapes("lstm", 2, 2)
+    for n, m in ((0, 3), (3, 0)):
+        with pytest.raises(ValueError, match=f"n and m must be >= 1, got {n} and {m}"):
+            mgu.count("mgu", n, m)
+    rngs = [np.random.default_rng(0)]
+    for batch, noise in ((0, 0.1), (2, -0.1), (2, float("nan"))):
+        with pytest.raises(ValueError, match="batch must be >= 1, noise >= 0"):
+            mgu.make_digits(rngs, batch, noise)
+    p, x, _ = fresh("mgu")
+    h = np.zeros((S, B, N))
+    for bad in (x[0, 0], x[0, :, :, :3], x[0, :1]):
+        with pytest.raises(ValueError, match=r"x has shape .* expected \(2, B, 5\)"):
+            mgu.step(p, bad, h)
+    with pytest.raises(ValueError, match=r"h_prev has shape \(2, 3, 3\), expected"):
+        mgu.step(p, x[0], h[..., :3])
