@@ -237,7 +237,7 @@ def saturation(d_k: int, seed: int, n_draws: int = 400, n_keys: int = 10) -> Flo
     for scores in (raw, raw / np.sqrt(d_k)):
         p = softmax(scores)  # (n_draws, n_keys)
         norm = softmax_jacobian_norm(p)  # (n_draws,)
-        rows.append([p.max(axis=-1).mean(), norm.mean(), (norm < 0.01).mean()])
+        rows.append([p.max(axis=1).mean(), norm.mean(), (norm < 0.01).mean()])
     return np.array(rows)  # (2, 3)
 
 

@@ -239,17 +239,8 @@ def kept_at_full_update(step: Callable) -> float:
 # %% [markdown]
 # ## Figures
 
+
 # %%
-LABELS = {
-    "rnn": "plain RNN",
-    "gru": "GRU as drawn, no biases",
-    "coupled": "coupled gates",
-    "lstm": "LSTM",
-    "peephole_diagonal": "peepholes, diagonal",
-    "peephole": "peepholes, full as drawn",
-}
-
-
 def draw_parameters() -> None:
     """Six bars, the parameters of each cell with 100 units and 28 inputs. The plain RNN
     has the fewest; GRU and coupled gates have about three times as many, the LSTM four
@@ -258,8 +249,16 @@ def draw_parameters() -> None:
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
-    counts = [count(cell, 100, 28) for cell in LABELS]
-    bars = ax.barh(list(LABELS.values()), counts)
+    labels = {
+        "rnn": "plain RNN",
+        "gru": "GRU as drawn, no biases",
+        "coupled": "coupled gates",
+        "lstm": "LSTM",
+        "peephole_diagonal": "peepholes, diagonal",
+        "peephole": "peepholes, full as drawn",
+    }
+    counts = [count(cell, 100, 28) for cell in labels]
+    bars = ax.barh(list(labels.values()), counts)
     ax.bar_label(bars, [f"{c:,}" for c in counts], padding=4)
     ax.invert_yaxis()
     ax.set(xlabel="parameters (100 units, 28 inputs)", xlim=(0, 1.18 * max(counts)))
@@ -293,8 +292,9 @@ def draw_reset_order() -> None:
 def numbers() -> dict[str, float]:
     """Every figure the page quotes."""
     out: dict[str, float] = {}
+    cells = ("rnn", "gru", "coupled", "lstm", "peephole_diagonal", "peephole")
     for n, m in ((100, 28), (100, 100)):
-        for cell in LABELS:
+        for cell in cells:
             out[f"parameters_{cell}_n{n}_m{m}"] = count(cell, n, m)
     out["lstm_to_rnn_ratio"] = count("lstm", 100, 28) / count("rnn", 100, 28)
     # what a coupled gate lets in while its bias of 5 keeps the belt at 0.993

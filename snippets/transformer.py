@@ -79,7 +79,7 @@ class MultiHeadAttention(nn.Module):
             for y in (self.W_q(x), self.W_k(memory), self.W_v(memory))
         )
         # Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V           (eq. 1)
-        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, h, T, S)
+        scores = q @ k.mT / math.sqrt(q.shape[-1])  # (B, h, T, S)
         weights = scores.masked_fill(~mask, -math.inf).softmax(-1)  # (B, h, T, S)
         # MultiHead(Q, K, V) = Concat(head_1, ..., head_h) W^O
         return self.W_o((weights @ v).transpose(1, 2).flatten(2))  # (B, T, d_model)
@@ -149,7 +149,7 @@ class DecoderLayer(nn.Module):
 # %%
 def positional_encoding(n_positions: int, d_model: int) -> Tensor:
     """Sinusoids of section 3.5: (n_positions, d_model), in float64."""
-    position = torch.arange(n_positions, dtype=torch.float64)[:, None]  # (T, 1)
+    position = torch.arange(n_positions)[:, None]  # (T, 1)
     two_i = torch.arange(0, d_model, 2, dtype=torch.float64)  # (d_model / 2,)
     angle = position / 10000.0 ** (two_i / d_model)  # (T, d_model / 2)
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)  # (T, d_model)
@@ -285,7 +285,7 @@ def greedy(model: Transformer, source: Tensor, n: int) -> Tensor:
     written = torch.full((len(source), 1), START)  # (B, 1)
     for _ in range(n):
         logits = model.decode(written, memory, mask)[:, -1]  # (B, vocab)
-        written = torch.cat([written, logits.argmax(-1, keepdim=True)], dim=1)
+        written = torch.cat([written, logits.argmax(1, keepdim=True)], dim=1)
     return written[:, 1:]  # (B, n)
 
 

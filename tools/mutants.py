@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from multiprocessing.connection import wait
@@ -157,12 +157,13 @@ class FastestFirst:
         return done
 
 
-def call_pytest(name: str, *options: str, plugin: FastestFirst | None = None) -> int:
-    """Run pytest on the tests of a snippet, in silence; its exit status."""
+def call_pytest(name: str, folder: Path, plugins: Sequence[object] = ()) -> int:
+    """Run pytest in silence on a snippet's tests, the snippet taken from a folder."""
     file = ROOT / f"tests/snippets/test_{name}.py"
-    options += ("-x", "-q", "-p", "no:cacheprovider", f"--confcutdir={file.parent}")
+    options = ["-x", "-q", "-p", "no:cacheprovider", f"--confcutdir={file.parent}"]
+    paths = f"pythonpath={folder} {ROOT}/snippets {ROOT}/tests"
     with contextlib.redirect_stdout(io.StringIO()):
-        return pytest.main([*options, str(file)], plugins=[plugin] if plugin else [])
+        return pytest.main([*options, "-o", paths, str(file)], plugins)
 
 
 def run_tests(
@@ -185,8 +186,7 @@ def run_tests(
     plugin = FastestFirst(seconds)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, f"{name}.py").write_text(source, encoding="utf-8")
-        paths = f"pythonpath={folder} {ROOT}/snippets {ROOT}/tests"
-        status = call_pytest(name, "-o", paths, plugin=plugin)
+        status = call_pytest(name, Path(folder), [plugin])
     if report:
         report.put(plugin.seconds)
     sys.exit(status)
@@ -194,7 +194,7 @@ def run_tests(
 
 def load_libraries(name: str) -> None:
     """Run the tests once for all they import, but for the snippet and themselves."""
-    if call_pytest(name) != pytest.ExitCode.OK:
+    if call_pytest(name, ROOT / "snippets") != pytest.ExitCode.OK:
         sys.exit(f"mutants: tests/snippets/test_{name}.py fails on {name}.py as it is")
     for key, module in list(sys.modules.items()):
         if Path(getattr(module, "__file__", None) or "").stem in (name, f"test_{name}"):

@@ -104,7 +104,10 @@ def test_causal_mask_leaks_nothing(rng):
     ("change", "match"),
     [
         ({"q": np.zeros(8)}, r"q has shape \(8,\)"),
-        ({"k": np.zeros((7, 9))}, "k has width 9, want q's width 8"),
+        ({"k": np.zeros(8)}, r"k has shape \(8,\)"),
+        ({"v": np.zeros(4)}, r"v has shape \(4,\)"),
+        ({"k": np.zeros((2, 7, 9))}, "k has width 9, want q's width 8"),
+        ({"q": np.zeros((2, 5, 9))}, "k has width 8, want q's width 9"),
         ({"v": np.zeros((6, 4))}, "v has 6 rows, want one per key: 7"),
         ({"mask": np.ones((7, 5), bool)}, r"mask has shape \(7, 5\).*\(5, 7\)"),
         ({"mask": np.ones((2, 5, 7), bool)}, r"mask has shape \(2, 5, 7\)"),
@@ -227,6 +230,12 @@ def test_dot_product_depends_on_the_offset_alone():
     np.testing.assert_allclose(dots, want, **TOLERANCE)
 
 
+def test_one_pair_of_columns_is_the_unit_circle():
+    angle = np.arange(5)
+    want = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    np.testing.assert_allclose(a.positional_encoding(5, 2), want, **TOLERANCE)
+
+
 @pytest.mark.parametrize("d_model", [0, 7, -2])
 def test_odd_width_is_refused(d_model):
     with pytest.raises(ValueError, match=f"d_model is {d_model}, want an even number"):
@@ -242,8 +251,10 @@ def test_jacobian_norm_equals_autograd(rng):
         torch.autograd.functional.jacobian(lambda z: z.softmax(-1), row).norm()
         for row in x
     ]
-    got = a.softmax_jacobian_norm(x.softmax(-1).numpy())
-    np.testing.assert_allclose(got, want, **TOLERANCE)
+    p = x.softmax(-1).numpy()
+    np.testing.assert_allclose(a.softmax_jacobian_norm(p), want, **TOLERANCE)
+    got = a.softmax_jacobian_norm(p.reshape(2, 2, 10))
+    np.testing.assert_allclose(got, np.reshape(want, (2, 2)), **TOLERANCE)
 
 
 def test_scaling_prevents_saturation_for_every_seed():
@@ -291,3 +302,47 @@ def test_one_draw_keeps_its_entries_and_has_mean_0_and_variance_1():
 def test_one_draw_refuses_a_seed_outside_its_cycle(seed):
     with pytest.raises(ValueError, match=f"seed is {seed}, want one from 1"):
         a.first_entries(4, seed)
+
+
+@pytest.mark.parametrize("d_k", [3, 64])
+def test_saturation_equals_torch(d_k):
+    """The same draws; the Jacobian in full and its norm by torch."""
+    rng = np.random.default_rng(3)
+    q = torch.from_numpy(rng.standard_normal((400, d_k)))
+    k = torch.from_numpy(rng.standard_normal((400, 10, d_k)))
+    raw = torch.einsum("bd,bnd->bn", q, k)
+    for got, scores in zip(a.saturation(d_k, 3), (raw, raw / d_k**0.5), strict=True):
+        p = scores.softmax(-1)
+        norm = (torch.diag_embed(p) - p[:, :, None] * p[:, None]).flatten(1).norm(dim=1)
+        want = [p.amax(1).mean(), norm.mean(), (norm < 0.01).double().mean()]
+        np.testing.assert_allclose(got, want, **TOLERANCE)
+
+
+def test_widths_of_the_figure_grow_fourfold_from_4_to_1024():
+    assert a.WIDTHS == (4, 4**2, 4**3, 4**4, 4**5)
+
+
+# ---- numbers -------------------------------------------------------------------------
+
+
+def test_numbers_are_medians_of_five_seeds_and_closed_forms():
+    want = {}
+    runs = [a.saturation(64, seed) for seed in (0, 1, 2, 3, 4)]
+    for row, scaling in enumerate(("raw", "scaled")):
+        for column, what in enumerate(("max_weight", "jacobian_norm", "stuck")):
+            values = sorted(run[row, column] for run in runs)
+            want[f"{what}_{scaling}_dk64_median"] = values[2]
+    stuck = sorted(run[0, 2] for run in runs)
+    want |= {"stuck_raw_dk64_min": stuck[0], "stuck_raw_dk64_max": stuck[-1]}
+    wide = sorted(a.saturation(1024, seed)[0, 2] for seed in (0, 1, 2, 3, 4))
+    want["stuck_raw_dk1024_median"] = wide[2]
+
+    # the slowest pair has 2i = 510
+    want["wavelength_longest_d512_over_2pi"] = 10000 ** (510 / 512)
+    want["pairs_d512"] = 256
+    # 2 pi 10000^{i / 256} > 100 from i = 76.9 on: 256 ln(100 / 2 pi) / ln 10000
+    want["pairs_slower_than_100_d512"] = 256 - 77
+    want["encoding_norm_d512"] = 16  # 256 times sin^2 + cos^2
+    numbers = a.numbers()
+    assert 0 < numbers.pop("shift_error_max") < 1e-12  # exact but for rounding
+    assert numbers == pytest.approx(want, rel=1e-9)

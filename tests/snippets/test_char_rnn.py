@@ -1,8 +1,10 @@
 """char_rnn.py against torch, central differences and worked examples."""
 
 import math
+import statistics
 import subprocess
 import sys
+from collections import Counter
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -34,6 +36,7 @@ def case():
 
 def torch_loss(p, x, targets, h):
     """The same network from torch's own parts: nn.RNN and cross_entropy."""
+    V, H = p["W_xh"].shape
     rnn = torch.nn.RNN(V, H, dtype=torch.float64)
     weights = {
         "weight_ih_l0": p["W_xh"].T,
@@ -332,6 +335,108 @@ def test_heat_costs_spelling_and_cold_repeats(page_numbers):
     assert page_numbers[f"{known[0]}_min"] > page_numbers[f"{known[2]}_max"]
     cold, cool = "repeated_temperature_0_01_min", "repeated_temperature_0_5_max"
     assert page_numbers[cold] > page_numbers[cool]
+
+
+# the page's numbers, with the training stubbed: what goes by which name
+
+
+def test_numbers_equal_torch_on_given_models(monkeypatch):
+    text, crossings = (
+        "so long lives this, and this gives life to thee. " * 3,
+        [3, 7, 5, 80, 2],
+    )
+    ids, alphabet = char_rnn.encode(text)
+    size = len(alphabet)
+
+    def models(n, *sizes):
+        p = char_rnn.init_params(*sizes, [np.random.default_rng(s) for s in range(n)])
+        return {name: 40 * w for name, w in p.items()}
+
+    hello, sonnet = models(20, 4, 3), models(5, size, 6)
+    # each seed's loss falls from 3 to 0 nats in the sweep given above
+    before = np.arange(1, 81)[:, None, None] < np.array(crossings)
+    losses = np.where(before, 3.0, 0.0).repeat(25, axis=1).reshape(2000, 5)
+    asked = {
+        ("hello", 3, 500, 20): (hello, None),
+        (char_rnn.SONNET, 32, 2000, 5): (sonnet, losses),
+    }
+    monkeypatch.setattr(char_rnn, "SONNET", text)
+    monkeypatch.setattr(char_rnn, "run", lambda *run: asked[run])
+    monkeypatch.setattr(char_rnn, "temperature_numbers", lambda t: {f"at_{t}": t})
+
+    def in_torch(p, ids, T, seed):
+        """Loss and gradient of W_hh, sent back T steps at most."""
+        p = {name: torch.tensor(w[seed], requires_grad=True) for name, w in p.items()}
+        h, total = torch.zeros_like(p["b_h"]), 0.0
+        for x, targets in char_rnn.chunks(ids, T):
+            loss, *_, h = torch_loss(p, torch.tensor(x), torch.tensor(targets), h)
+            loss.backward()
+            h, total = h.detach(), total + loss.item()
+        return total, p["W_hh"].grad.ravel()
+
+    def three(name, values):
+        keys = (f"{name}_{kind}" for kind in ("median", "min", "max"))
+        found = (statistics.median(values), min(values), max(values))
+        return dict(zip(keys, found, strict=True))
+
+    fresh = char_rnn.init_params(65, 100, [np.random.default_rng(s) for s in range(5)])
+    letters = np.random.default_rng(5).integers(0, 65, 26)
+    first = [in_torch(fresh, letters, 25, seed)[0] for seed in range(5)]
+    want = three("first_chunk_v65_nats", first)
+    want["uniform_50_letters_v67_nats"] = 50 * math.log(67)
+    word = char_rnn.encode("hello")[0]
+    final = [in_torch(hello, word, 4, seed)[0] / 4 for seed in range(20)]
+    want |= three("hello_final_nats", final)
+    want["hello_parameters"] = 4 * 3 + 3 * 3 + 3 * 4 + 3 + 4
+    want |= {"sonnet_letters": len(text), "sonnet_alphabet": len(set(text))}
+    pairs, now = Counter(pairwise(text)), Counter(text[:-1])
+    doubt = [n * math.log(now[a] / n) for (a, _), n in pairs.items()]
+    want["sonnet_bigram_nats"] = sum(doubt) / (len(text) - 1)
+    want |= three("sonnet_sweeps_to_pass_bigram", crossings)
+    whole = [in_torch(sonnet, ids, len(ids), seed) for seed in range(5)]
+    want |= three("sonnet_final_nats", [loss / (len(ids) - 1) for loss, _ in whole])
+    for T in (1, 5, 25, 100):
+        cut = [in_torch(sonnet, ids, T, seed)[1] for seed in range(5)]
+        cosines = [
+            torch.cosine_similarity(a, b, dim=0).item()
+            for a, (_, b) in zip(cut, whole, strict=True)
+        ]
+        want |= three(f"cosine_t{T}", cosines)
+    want |= {f"at_{t}": t for t in (0.01, 0.5, 1, 2)}
+
+    numbers = char_rnn.numbers()
+    for T in (1, 5, 25, 100):  # none but for rounding
+        assert 0 <= numbers.pop(f"loss_gap_t{T}_nats") < 1e-10
+    assert numbers == pytest.approx(want, rel=1e-9)
+
+
+def test_shares_of_known_words_and_repeated_text_by_hand(monkeypatch):
+    """Text with a period of k letters has k different pieces of 20, then repeats."""
+    texts = [
+        "thee " * 8,  # all words known, 21 pieces of which 5 differ
+        "ab " * 10,  # none known, 11 pieces of which 3 differ
+        "abcdefghijklmnopqrst",  # none known, a single piece
+        "thee zz " * 5,  # half of them, 21 pieces of which 8 differ
+        "of zz zz zz " * 4,  # a quarter, 29 pieces of which 12 differ
+    ]
+    calls = []
+
+    def write(seed, n, temperature):
+        calls.append((n, temperature))
+        return texts[seed]
+
+    monkeypatch.setattr(char_rnn, "write", write)
+    assert char_rnn.temperature_numbers(0.5) == pytest.approx(
+        {
+            "known_words_temperature_0_5_median": 0.25,
+            "known_words_temperature_0_5_min": 0,
+            "known_words_temperature_0_5_max": 1,
+            "repeated_temperature_0_5_median": 1 - 8 / 21,
+            "repeated_temperature_0_5_min": 0,
+            "repeated_temperature_0_5_max": 1 - 5 / 21,
+        }
+    )
+    assert calls == [(800, 0.5)] * 5
 
 
 # bad input

@@ -274,6 +274,24 @@ def test_spread():
     assert out == {"a_median": 3.0, "a_min": 1.0, "a_max": 8.0}
 
 
+def test_numbers_are_the_sizes_and_the_spread_of_the_last_lag(monkeypatch):
+    """With the training stubbed: which value of which bias goes by which name."""
+    accuracies, reach = np.random.default_rng(0).random((2, 4, 5))
+    rnn = np.random.default_rng(1).random(5)
+    at_40 = np.arange(41) == 40
+    monkeypatch.setattr(fb, "accuracies", lambda: accuracies)
+    monkeypatch.setattr(fb, "reach", lambda: reach[:, :, None] * at_40)
+    monkeypatch.setattr(fb, "rnn_reach", lambda: rnn[:, None] * at_40)
+    # the experiment that the page describes
+    want = {"lag_steps": 40, "seeds": 5, "units": 12}
+    want |= {"train_steps": 120, "batch": 24, "learning_rate": 0.01}
+    for row, bias in enumerate((0, 1, 3, 5)):
+        want |= fb.spread(f"accuracy_b{bias}", accuracies[row])
+        want |= fb.spread(f"reach_b{bias}_lag40", reach[row])
+    want |= fb.spread("reach_rnn_lag40", rnn)
+    assert fb.numbers() == want
+
+
 def test_bad_input_is_named():
     rngs = [np.random.default_rng(0)]
     with pytest.raises(ValueError, match="lag is 0, expected at least 1"):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.special import expit
+from scipy.special import expit, logit
 
 import lstm
 
@@ -238,20 +238,35 @@ def test_memory_by_hand_obeys_its_commands():
     )
 
 
-def test_numbers_that_can_be_had_on_paper():
-    numbers = lstm.numbers()
-    assert numbers["cell_after_10_writes"] == 10
-    assert numbers["output_after_10_writes"] == pytest.approx(np.tanh(10), abs=1e-15)
-    # f = 0, i = o = 1: h = tanh(tanh(large))
-    assert numbers["largest_output_without_belt"] == pytest.approx(np.tanh(1))
-    assert numbers["kept_100_steps_gate_open"] == 1
-    assert numbers["kept_1_step_gate_shut"] == 0
-    assert numbers["kept_10_steps_b0"] == pytest.approx(1 / 1024)
-    assert numbers["forget_gate_b2"] == pytest.approx(expit(2))
-    assert numbers["kept_100_steps_b5"] == pytest.approx(expit(5) ** 100)
-    assert numbers["half_life_b1_steps"] == pytest.approx(
-        np.log(0.5) / np.log(expit(1))
-    )
+def test_numbers_are_those_of_paper_and_pencil():
+    """All that the page quotes, from logistic functions and one unit's recursion."""
+    want = {"parameters_n4_m3": 4 * (4 * 7 + 4), "pytorch_parameters_n4_m3": 4 * 36}
+    for bias in (0, 1, 2, 5):
+        f = expit(bias)
+        want[f"forget_gate_b{bias}"] = f
+        want[f"kept_10_steps_b{bias}"] = f**10
+        want[f"kept_100_steps_b{bias}"] = f**100
+        want[f"half_life_b{bias}_steps"] = -1 / np.log2(f)
+    want["half_life_f090_steps"] = -1 / np.log2(0.9)
+    for steps in (10, 100, 1000):  # f^steps = 1/2
+        want[f"bias_for_half_life_{steps}_steps"] = logit(0.5 ** (1 / steps))
+    want |= {"kept_100_steps_gate_open": 1, "kept_1_step_gate_shut": 0}
+    # f = i = o = 1 and candidates of 1; then f = 0: h = tanh(tanh(large))
+    want |= {"cell_after_10_writes": 10, "output_after_10_writes": np.tanh(10)}
+    want["largest_output_without_belt"] = np.tanh(1)
+
+    C, cells = 0.0, []
+    shut, open_ = expit(-10), expit(10)
+    for t in range(40):
+        value = 1.5 if t == 5 else np.sin(t)
+        forget, write = (shut if t == 30 else open_), (open_ if t == 5 else shut)
+        C = forget * C + write * np.tanh(value)
+        cells.append(C)
+    want["pulse_cell_after_write"] = cells[5]
+    want["pulse_cell_before_erase"] = cells[29]
+    want["pulse_cell_after_erase"] = cells[30]
+    want["pulse_output_read"] = open_ * np.tanh(cells[20])
+    assert lstm.numbers() == pytest.approx(want, rel=1e-9, abs=1e-15)
 
 
 @pytest.mark.parametrize(("n", "m"), [(100, 28), (100, 100), (4, 3), (1, 1)])
@@ -261,8 +276,6 @@ def test_parameter_counts(n, m):
     assert count == 4 * (n * (n + m) + n)
     net = torch.nn.LSTM(m, n)
     assert sum(q.numel() for q in net.parameters()) == count + 4 * n
-    if (n, m) == (4, 3):
-        assert lstm.numbers()["pytorch_parameters_n4_m3"] == count + 4 * n
 
 
 def test_init_is_within_bounds_and_sets_only_the_forget_bias():
@@ -274,6 +287,8 @@ def test_init_is_within_bounds_and_sets_only_the_forget_bias():
         assert abs(W.mean()) < 0.05
         expected = 2.5 if layer == "f" else 0.0
         np.testing.assert_array_equal(p["b_" + layer], np.full(16, expected))
+    p = lstm.init_params(16, 3, np.random.default_rng(0))
+    np.testing.assert_array_equal(p["b_f"], np.zeros(16))
 
 
 def test_bad_shapes_are_named(case):

@@ -1,5 +1,7 @@
 """snippets/lstm_variants.py against the LSTM, torch.nn.GRU, and twins in torch."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -194,18 +196,19 @@ def test_gaps_of_the_reset_order():
 
 
 def test_gaps_equal_a_run_against_torch():
-    """The first draw again, by torch.nn.GRU instead of our own keep form."""
+    """Three draws again, by torch.nn.GRU instead of our own keep form."""
     rng = np.random.default_rng(0)
-    p = variants.init_params("gru", 4, 3, rng)
-    x = rng.standard_normal((7, 1, 3))
-    net = torch.nn.GRU(3, 4, bias=False, dtype=torch.float64)
-    W = np.concatenate([p["W_r"], -p["W_z"], p["W"]])
-    with torch.no_grad():
-        net.weight_hh_l0.copy_(torch.from_numpy(W[:, :4]))
-        net.weight_ih_l0.copy_(torch.from_numpy(W[:, 4:]))
-    ref = net(torch.from_numpy(x))[0].detach().numpy()
-    drawn = run_gru(variants.gru_step, p, x, np.zeros((1, 4)))
-    assert variants.gru_gaps(True, 1)[0] == pytest.approx(np.abs(drawn - ref).max())
+    for gap in variants.gru_gaps(True, 3):
+        p = variants.init_params("gru", 4, 3, rng)
+        x = rng.standard_normal((7, 1, 3))
+        net = torch.nn.GRU(3, 4, bias=False, dtype=torch.float64)
+        W = np.concatenate([p["W_r"], -p["W_z"], p["W"]])
+        with torch.no_grad():
+            net.weight_hh_l0.copy_(torch.from_numpy(W[:, :4]))
+            net.weight_ih_l0.copy_(torch.from_numpy(W[:, 4:]))
+        ref = net(torch.from_numpy(x))[0].detach().numpy()
+        drawn = run_gru(variants.gru_step, p, x, np.zeros((1, 4)))
+        assert gap == pytest.approx(np.abs(drawn - ref).max())
 
 
 def test_full_update_drops_the_old_state_here_and_keeps_it_in_pytorch():
@@ -219,23 +222,54 @@ def test_full_update_drops_the_old_state_here_and_keeps_it_in_pytorch():
     assert variants.kept_at_full_update(variants.gru_step_keep) == kept == 1.0
 
 
-# counted by hand from the drawings, n = 100, m = 28
-@pytest.mark.parametrize(
-    ("cell", "by_hand"),
-    [
-        ("rnn", 100 * 128 + 100),
-        ("lstm", 4 * 12_900),
-        ("coupled", 3 * 12_900),
-        ("peephole", 3 * (100 * 228 + 100) + 12_900),
-        ("peephole_diagonal", 4 * 12_900 + 300),
-        ("gru", 3 * 100 * 128),
-    ],
-)
-def test_counts(cell, by_hand):
-    assert variants.count(cell, 100, 28) == by_hand
+# counted by hand from the drawings, n = 100 with m = 28 and with m = 100
+BY_HAND = {
+    "rnn": (100 * 128 + 100, 100 * 200 + 100),
+    "lstm": (4 * 12_900, 4 * 20_100),
+    "coupled": (3 * 12_900, 3 * 20_100),
+    "peephole": (3 * (100 * 228 + 100) + 12_900, 3 * (100 * 300 + 100) + 20_100),
+    "peephole_diagonal": (4 * 12_900 + 300, 4 * 20_100 + 300),
+    "gru": (3 * 100 * 128, 3 * 100 * 200),
+}
+
+
+@pytest.mark.parametrize("cell", BY_HAND)
+def test_counts(cell):
+    assert variants.count(cell, 100, 28) == BY_HAND[cell][0]
+    assert variants.count(cell, 100, 100) == BY_HAND[cell][1]
     made = variants.init_params(cell, 100, 28, np.random.default_rng(0))
-    assert sum(value.size for value in made.values()) == by_hand
-    assert variants.numbers()[f"parameters_{cell}_n100_m28"] == by_hand
+    assert sum(value.size for value in made.values()) == BY_HAND[cell][0]
+
+
+def test_shapes_by_hand():
+    """Two units, three inputs. All layers have a bias but for those of the GRU."""
+    for cell, layers in {"rnn": [""], "lstm": "fiCo", "coupled": "fCo"}.items():
+        names = ["_" + k if k else k for k in layers]
+        want = {"W" + k: (2, 5) for k in names} | {"b" + k: (2,) for k in names}
+        assert variants.shapes(cell, 2, 3) == want
+    layers = variants.shapes("lstm", 2, 3)
+    diagonal = {"p_f": (2,), "p_i": (2,), "p_o": (2,)}
+    assert variants.shapes("peephole_diagonal", 2, 3) == layers | diagonal
+    wide = {"W_f": (2, 7), "W_i": (2, 7), "W_o": (2, 7)}
+    assert variants.shapes("peephole", 2, 3) == layers | wide
+    gru = {"W_z": (2, 5), "W_r": (2, 5), "W": (2, 5)}
+    assert variants.shapes("gru", 2, 3) == gru
+
+
+def test_numbers_are_counts_by_hand_and_gaps_of_200_draws():
+    want = {
+        f"parameters_{cell}_n100_m{m}": count
+        for cell, counts in BY_HAND.items()
+        for m, count in zip((28, 100), counts, strict=True)
+    }
+    want |= {"lstm_to_rnn_ratio": 4, "coupled_lets_in_b5": 1 / (1 + math.e**5)}
+    want |= {"gru_kept_at_z1": 0, "gru_kept_at_z1_pytorch": 1}
+    gaps = sorted(variants.gru_gaps(True, 200))
+    want |= {"reset_order_gap_min": gaps[0], "reset_order_gap_max": gaps[-1]}
+    want["reset_order_gap_median"] = (gaps[99] + gaps[100]) / 2
+    numbers = variants.numbers()
+    assert 0 < numbers.pop("z_conversion_gap_max") < 1e-14  # exact but for rounding
+    assert numbers == pytest.approx(want, rel=1e-9)
 
 
 def test_counts_equal_torch_modules():
@@ -279,5 +313,7 @@ def test_bad_input_is_named(data):
             step(params["gru"], x[0], h0[:1])
     with pytest.raises(ValueError, match="cell is 'mgu', expected one of rnn, lstm"):
         variants.shapes("mgu", 1, 1)
-    with pytest.raises(ValueError, match="m is 0, expected at least 1"):
+    with pytest.raises(ValueError, match=r"^m is 0, expected at least 1"):
         variants.count("gru", 1, 0)
+    with pytest.raises(ValueError, match=r"^n is -1, expected at least 1"):
+        variants.count("gru", -1, 1)

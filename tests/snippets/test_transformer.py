@@ -149,6 +149,18 @@ def test_positions_are_exact_in_float32_as_well(model):
     torch.testing.assert_close(got.double(), want, rtol=0, atol=2e-6)
 
 
+def test_positions_are_float64_whatever_torch_makes_by_default():
+    torch.set_default_dtype(torch.float32)
+    try:
+        pe = t.positional_encoding(5000, 8)
+    finally:
+        torch.set_default_dtype(torch.float64)
+    # 10000^{2 / 8} = 10, so the angles of the last row are 4999, 499.9, 49.99, 4.999
+    angle = 4999 / 10.0 ** torch.arange(4)
+    want = torch.stack((angle.sin(), angle.cos()), dim=1).flatten()
+    torch.testing.assert_close(pe[-1], want, **TOLERANCE)
+
+
 def test_weights_start_as_described():
     torch.manual_seed(0)
     model = t.Transformer(2000, t.Sizes(n_layers=1, d_model=64, d_ff=300))
@@ -253,11 +265,14 @@ def test_adam_equals_torch():
 
 def test_batch_is_a_reversal():
     source, target = t.batch(7, torch.Generator().manual_seed(0))
+    again, _ = t.batch(7, torch.Generator().manual_seed(0))
+    assert torch.equal(source, again)
     assert source.shape == (7, t.LENGTH)
     assert torch.equal(source[:, 0], target[:, -1])
     assert torch.equal(source[:, 1], target[:, -2])
-    assert source.min() >= 2
-    assert source.max() < 2 + t.N_TOKENS
+    source, _ = t.batch(500, torch.Generator().manual_seed(0))
+    assert source.unique().tolist() == list(range(2, 10))  # 0 pads, START starts
+    assert t.START == 1
 
 
 def test_greedy_writes_what_a_model_given_its_own_output_predicts(model):
@@ -276,6 +291,7 @@ def test_every_seed_learns_to_write_backwards():
             model, losses = t.train(seed)
             assert t.reversed_share(model) > 0.15  # chance: 8^-2, or 0.016
             assert losses[-1] < 1.0 < math.log(t.N_TOKENS) < losses[0]
+            assert len(losses) == 40
     finally:
         torch.set_default_dtype(torch.float64)
 
@@ -289,3 +305,66 @@ def test_without_positions_order_is_invisible(model, monkeypatch):
     assert change() > 0.01
     monkeypatch.setattr(t, "positional_encoding", torch.zeros)
     assert change() < 1e-10
+
+
+def test_training_equals_torchs_adam_and_scheduler():
+    """Three steps from the same start on the same data; then all weights."""
+    ours, losses = t.train(7, n_steps=3)
+    torch.manual_seed(7)
+    theirs = t.Transformer(10, t.TINY)
+    optimizer = torch.optim.Adam(theirs.parameters(), 1.0, (0.9, 0.98), eps=1e-9)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda i: 32**-0.5 * min((i + 1) ** -0.5, (i + 1) * 40**-1.5)
+    )
+    generator = torch.Generator().manual_seed(7)
+    for loss in losses:
+        source = torch.randint(2, 10, (64, 2), generator=generator)
+        start = torch.full((64, 1), 1)
+        logits = theirs(source, torch.cat([start, source[:, 1:]], dim=1))
+        want = nn.functional.cross_entropy(logits.transpose(1, 2), source.flip(1))
+        assert loss == pytest.approx(want.item(), rel=1e-10)
+        optimizer.zero_grad()
+        want.backward()
+        optimizer.step()
+        scheduler.step()
+    assert len(losses) == 3
+    assert not ours.training
+    for got, want in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(got, want, **TOLERANCE)
+    assert {m.p for m in ours.modules() if isinstance(m, nn.Dropout)} == {0.0}
+
+
+def test_reversed_share_counts_whole_sequences(monkeypatch):
+    """A writer that makes no mistake, half a mistake or two, by the first token."""
+
+    def writes(model, source, n):
+        assert n == 2
+        right = source.flip(1)
+        half = torch.stack((right[:, 0], torch.zeros_like(right[:, 0])), dim=1)
+        first = source[:, :1]
+        return torch.where(first > 5, right, torch.where(first > 3, half, 0))
+
+    monkeypatch.setattr(t, "greedy", writes)
+    source, _ = t.batch(500, torch.Generator().manual_seed(1000))
+    flawless = (source[:, 0] > 5).sum().item()
+    assert t.reversed_share(None) == pytest.approx(flawless / 500, rel=1e-12)
+
+
+def test_numbers_are_counts_by_hand_and_the_spread_over_seeds(monkeypatch):
+    """With training stubbed: which share, of which models, goes by which name."""
+    shares = {40: [0.5, 0.2, 0.9, 0.7, 0.6], 0: [0.01, 0.02, 0.05, 0.04, 0.03]}
+    monkeypatch.setattr(t, "train", lambda seed, n_steps=40: (shares[n_steps][seed], 0))
+    monkeypatch.setattr(t, "reversed_share", lambda share: share)
+
+    def count(vocab, n, d, d_ff):
+        attention, ffn = 4 * d * d, 2 * d * d_ff + d_ff + d
+        return n * (3 * attention + 2 * ffn + 5 * 2 * d) + vocab * d
+
+    assert t.numbers() == {
+        "parameters_base_v37000": count(37000, 6, 512, 2048),
+        "parameters_tiny": count(10, 1, 32, 64),
+        "reversed_share_median": 0.6,
+        "reversed_share_min": 0.2,
+        "reversed_share_max": 0.9,
+        "reversed_share_untrained_max": 0.05,
+    }
