@@ -337,6 +337,15 @@ def test_numbers_are_medians_of_five_seeds_and_closed_forms():
     wide = sorted(a.saturation(1024, seed)[0, 2] for seed in (0, 1, 2, 3, 4))
     want["stuck_raw_dk1024_median"] = wide[2]
 
+    q, k = map(torch.from_numpy, a.first_entries(64, seed=1))
+    scores = k @ q
+    want |= {f"one_draw_score_{j}": s.item() for j, s in enumerate(scores, start=1)}
+    for scaling, logits in (("raw", scores), ("scaled", scores / 8)):
+        p = logits.softmax(0)
+        norm = torch.autograd.functional.jacobian(lambda z: z.softmax(0), logits).norm()
+        want[f"one_draw_jacobian_norm_{scaling}"] = norm.item()
+        want |= {f"one_draw_weight_{scaling}_{j}": w.item() for j, w in enumerate(p, 1)}
+
     # the slowest pair has 2i = 510
     want["wavelength_longest_d512_over_2pi"] = 10000 ** (510 / 512)
     want["pairs_d512"] = 256

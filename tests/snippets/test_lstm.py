@@ -241,7 +241,7 @@ def test_memory_by_hand_obeys_its_commands():
 def test_numbers_are_those_of_paper_and_pencil():
     """All that the page quotes, from logistic functions and one unit's recursion."""
     want = {"parameters_n4_m3": 4 * (4 * 7 + 4), "pytorch_parameters_n4_m3": 4 * 36}
-    for bias in (0, 1, 2, 5):
+    for bias in (0, 1, 2, 5, 10):
         f = expit(bias)
         want[f"forget_gate_b{bias}"] = f
         want[f"kept_10_steps_b{bias}"] = f**10
@@ -266,6 +266,15 @@ def test_numbers_are_those_of_paper_and_pencil():
     want["pulse_cell_before_erase"] = cells[29]
     want["pulse_cell_after_erase"] = cells[30]
     want["pulse_output_read"] = open_ * np.tanh(cells[20])
+
+    C = 0.0
+    for t, value in enumerate([0.3, 0.9, -0.5, 0.7, -0.8, 0.4, -0.6, 0.2], start=1):
+        forget = shut if t == 6 else open_
+        C = forget * C + (open_ if t in (2, 7) else shut) * np.tanh(value)
+        read = open_ if t in (4, 8) else shut
+        want[f"eight_steps_value_{t}"] = value
+        want[f"eight_steps_cell_{t}"] = C
+        want[f"eight_steps_output_{t}"] = read * np.tanh(C)
     assert lstm.numbers() == pytest.approx(want, rel=1e-9, abs=1e-15)
 
 
