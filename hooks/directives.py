@@ -8,6 +8,7 @@ spaces below it belongs to it. Blocks are laid out by the templates in
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from textwrap import dedent, indent
 
@@ -15,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from errors import ContentError
-from pages import FENCE, SourcePage, scientific
+from pages import FENCE, Exercise, Question, SourcePage, printed, scientific
 from site_model import SiteModel
 
 DIRECTIVE = (
@@ -169,19 +170,42 @@ class Expander:
         return self.block("numbers", rows=self.site.ledgers[self._own_page(match).key])
 
     def _questions(self, match: re.Match[str]) -> str:
-        return "\n\n".join(
-            self._folded("question", question.ask, question.answer)
-            for question in self._own_page(match).facts.questions
-        )
+        return "\n\n".join(map(self._question, self._own_page(match).facts.questions))
+
+    def _question(self, question: Question) -> str:
+        answer = question.answer
+        if question.see:
+            answer += f"\n\n[Where it is explained](#{question.see})"
+        if question.choices and question.right:
+            listed = "\n".join(f"1. {self.expand(c)}" for c in question.choices)
+            right = " and ".join(map(str, sorted(question.right)))
+            return f"{self.expand(question.ask)}\n\n{listed}\n\n" + self._folded(
+                "question", "Answer", f"**{right}.** {answer}"
+            )
+        if question.number:
+            number = self.number(question.number)
+            answer = f"**{printed(number)}.** {answer}"
+        return self._folded("question", question.ask, answer)
+
+    def number(self, number: str) -> str:
+        """A number as it stands, or the value behind `snippet.key`."""
+        if re.match(r"[A-Za-z_]", number):
+            return f"{self.site.value(number, self.where):.6g}"
+        return number
 
     def _exercises(self, match: re.Match[str]) -> str:
-        return "\n\n".join(
-            f"**Exercise {number}.** {self.expand(exercise.task)}\n\n"
-            + self._folded("solution", "Solution", exercise.solution)
-            for number, exercise in enumerate(
-                self._own_page(match).facts.exercises, start=1
-            )
-        )
+        exercises = enumerate(self._own_page(match).facts.exercises, start=1)
+        return "\n\n".join(starmap(self._exercise, exercises))
+
+    def _exercise(self, number: int, exercise: Exercise) -> str:
+        parts = [f"**Exercise {number}.** {self.expand(exercise.task)}"]
+        if exercise.start and exercise.check:
+            parts.append(f"```python\n{exercise.start}\n```")
+            check = f"```python\n{exercise.check}\n```"
+            parts.append(self._folded("solution", "What checks it", check))
+        parts += [self._folded("solution", "Hint", hint) for hint in exercise.hints]
+        parts.append(self._folded("solution", "Solution", exercise.solution))
+        return "\n\n".join(parts)
 
     def _cite(self, match: re.Match[str]) -> str:
         return f"```bibtex\n{self._own_page(match).facts.bibtex}\n```"

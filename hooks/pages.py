@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -36,7 +37,19 @@ HEADINGS = (
 FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,}).*?^(?P=mark)", re.M | re.S)
 KINDS = Literal["paper", "post", "notes", "video", "chapter", "course"]
 FRONT_MATTER = re.compile(r"\A---\n(?P<yaml>.*?)\n---\n(?P<body>.*)\Z", re.S)
+PYTHON_FENCE = re.compile(r"^```python[^\n]*\n(.*?)^```", re.M | re.S)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _within_is_known(text: str) -> str:
+    if text != "rounding":
+        bound = _finite(text.removesuffix("%").strip())
+        if bound is None or bound <= 0:
+            raise ValueError(f"“{text}” is neither `rounding`, nor 0.01, nor 5 %")
+    return text
+
+
+Within = Annotated[Text, AfterValidator(_within_is_known)]
 
 
 class Loader(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
@@ -71,7 +84,7 @@ class NumberRow(Facts):
     says: Text
     ours: Text
     unit: str = ""
-    within: Text | None = None
+    within: Within | None = None
     verdict: Literal["holds", "differs"] = "holds"
     why: Text | None = None
 
@@ -80,15 +93,6 @@ class NumberRow(Facts):
     def _says_is_a_number(cls, text: str) -> str:
         if _finite(text) is None:
             raise ValueError(f"“{text}” is not a plain number such as 51600 or 3.3e18")
-        return text
-
-    @field_validator("within")
-    @classmethod
-    def _within_is_known(cls, text: str | None) -> str | None:
-        if text is not None and text != "rounding":
-            tolerance = _finite(text.removesuffix("%").strip())
-            if tolerance is None or tolerance <= 0:
-                raise ValueError(f"“{text}” is neither `rounding`, nor 0.01, nor 5 %")
         return text
 
     @model_validator(mode="after")
@@ -100,16 +104,7 @@ class NumberRow(Facts):
     @property
     def tolerance(self) -> Decimal:
         """How far ours may be from what the source says: zero where none is stated."""
-        says = Decimal(self.says)
-        if self.within is None:
-            return Decimal(0)
-        if self.within == "rounding":  # half a unit of the last digit printed
-            exponent = says.as_tuple().exponent
-            assert isinstance(exponent, int)
-            return Decimal(1).scaleb(exponent) / 2
-        if self.within.endswith("%"):
-            return abs(says) * Decimal(self.within.removesuffix("%").strip()) / 100
-        return Decimal(self.within)
+        return tolerance(Decimal(self.says), self.within)
 
     def truth(self, ours: float) -> Literal["holds", "differs"]:
         """The verdict that the computed value deserves."""
@@ -120,17 +115,76 @@ class NumberRow(Facts):
 
 
 class Question(Facts):
-    """A question to check oneself, with its answer."""
+    """A question to check oneself: open, by choice among answers, or for a number.
+
+    `right` counts from 1; `number` is a plain number or `snippet.key`; `see` is the
+    anchor of the heading, on the same page, under which the answer is explained.
+    """
 
     ask: Text
     answer: Text
+    choices: Annotated[list[Text], Field(min_length=2)] | None = None
+    right: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
+    number: Text | None = None
+    within: Within | None = None
+    see: Text | None = None
+
+    @field_validator("right", mode="before")
+    @classmethod
+    def _one_or_several(cls, right: str | list[str]) -> list[str]:
+        return [right] if isinstance(right, str) else right
+
+    @field_validator("number")
+    @classmethod
+    def _number_or_reference(cls, text: str) -> str:
+        if _finite(text) is None and not re.fullmatch(r"\w+\.\w+", text):
+            raise ValueError(f"“{text}” is neither a plain number nor snippet.key")
+        return text
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Question":
+        if self.choices and self.number:
+            raise ValueError("give `choices` or `number`, not both")
+        if (self.choices is None) != (self.right is None):
+            raise ValueError("`choices` and `right` belong together")
+        if self.choices and self.right:
+            if len(set(self.right)) < len(self.right):
+                raise ValueError(f"`right` names a choice twice: {self.right}")
+            if max(self.right) > len(self.choices):
+                raise ValueError(
+                    f"`right` is {max(self.right)}, but there are "
+                    f"{len(self.choices)} choices"
+                )
+        if self.within and not self.number:
+            raise ValueError("`within` belongs to a `number`")
+        return self
 
 
 class Exercise(Facts):
-    """Something to try, with a solution that stays folded."""
+    """Something to try, with a solution that stays folded.
+
+    A graded one has a `start`, code to be completed, and a `check`: assertions that
+    run after it. The solution's block of code, in the place of `start`, passes them.
+    """
 
     task: Text
+    hints: list[Text] = []
+    start: Text | None = None
+    check: Text | None = None
     solution: Text
+
+    @property
+    def code_of_solution(self) -> list[str]:
+        """The blocks of Python in the solution."""
+        return PYTHON_FENCE.findall(self.solution)
+
+    @model_validator(mode="after")
+    def _graded_or_not(self) -> "Exercise":
+        if (self.start is None) != (self.check is None):
+            raise ValueError("`start` and `check` belong together")
+        if self.start and len(self.code_of_solution) != 1:
+            raise ValueError("the solution of a graded exercise is one block of Python")
+        return self
 
 
 class Entry(Facts):
@@ -315,6 +369,19 @@ def _finite(text: str) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
+
+
+def tolerance(number: Decimal, within: str | None) -> Decimal:
+    """How far from `number` still counts as equal: zero where nothing is stated."""
+    if within is None:
+        return Decimal(0)
+    if within == "rounding":  # half a unit of the last digit printed
+        exponent = number.as_tuple().exponent
+        assert isinstance(exponent, int)
+        return Decimal(1).scaleb(exponent) / 2
+    if within.endswith("%"):
+        return abs(number) * Decimal(within.removesuffix("%").strip()) / 100
+    return Decimal(within)
 
 
 def printed(says: str) -> str:

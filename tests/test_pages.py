@@ -20,13 +20,17 @@ PAGES = {
     for path in sorted(DOCS.rglob("*.md"))
     if (page := load_source(path, DOCS))
 }
-FENCE = re.compile(r"^```python[^\n]*\n(.*?)^```", re.M | re.S)
-SOLUTIONS = {
-    f"{key}-{number}": code
+EXERCISES = {
+    f"{key}-{number}": exercise
     for key, page in PAGES.items()
     for number, exercise in enumerate(page.facts.exercises, start=1)
-    for code in FENCE.findall(exercise.solution)
 }
+SOLUTIONS = {
+    name: "\n".join([code, exercise.check or ""])
+    for name, exercise in EXERCISES.items()
+    for code in exercise.code_of_solution
+}
+GRADED = [name for name, exercise in EXERCISES.items() if exercise.start]
 
 each_page = pytest.mark.parametrize("key", PAGES)
 
@@ -35,19 +39,31 @@ def test_there_are_pages():
     assert len(PAGES) >= 3
 
 
-@pytest.mark.parametrize("solution", SOLUTIONS)
-def test_a_solution_runs_and_asserts_its_claim(solution, tmp_path):
-    code = SOLUTIONS[solution]
-    assert isinstance(ast.parse(code).body[-1], ast.Assert)
-    process = subprocess.run(
+def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path,
+        cwd=folder,
         env={"PYTHONPATH": str(ROOT / "snippets"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,
     )
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS)
+def test_a_solution_runs_and_asserts_its_claim(solution, tmp_path):
+    code = SOLUTIONS[solution]
+    assert isinstance(ast.parse(code).body[-1], ast.Assert)
+    process = run(code, tmp_path)
     assert (process.returncode, process.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", GRADED)
+def test_the_checks_of_a_graded_exercise_fail_where_nothing_is_done(name, tmp_path):
+    exercise = EXERCISES[name]
+    assert run(exercise.start, tmp_path).returncode == 0
+    process = run(f"{exercise.start}\n{exercise.check}", tmp_path)
+    assert re.search(r"^(AssertionError: .|NotImplementedError)", process.stderr, re.M)
 
 
 @each_page

@@ -313,6 +313,52 @@ def test_a_question_may_hold_quotation_marks(expand, project, ask):
     assert summary.text == ask.replace("`", "")
 
 
+def test_the_choices_stand_before_the_folded_answer(expand, project):
+    project.page["questions"][0] |= {"choices": ["one", "$1$", "two"], "right": "2"}
+    page = soup(expand("::: questions"))
+    assert [item.text for item in page.select("ol > li")] == ["one", r"\(1\)", "two"]
+    folded = page.select_one("details.question")
+    assert folded.summary.text == "Answer"
+    assert folded.select_one("p").text == r"2. It is \(0 + 1\)."
+
+
+def test_several_right_choices_are_named(expand, project):
+    project.page["questions"][0] |= {"choices": ["a", "b", "c"], "right": ["3", "1"]}
+    assert "1 and 3." in soup(expand("::: questions")).select_one("details p").text
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [("51600", "51,600"), ("demo.third", "0.333333")]
+)
+def test_a_number_asked_for_leads_its_answer(expand, project, number, shown):
+    project.page["questions"][0]["number"] = number
+    answer = soup(expand("::: questions")).select_one("details.question p").text
+    assert answer.startswith(f"{shown}. It is")
+
+
+def test_an_answer_links_to_its_explanation(expand, project):
+    project.page["questions"][0]["see"] = "what-it-teaches"
+    link = soup(expand("::: questions")).select_one("details.question a")
+    assert link["href"] == "#what-it-teaches"
+
+
+def test_a_graded_exercise_shows_its_start_and_folds_hints_and_checks(expand, project):
+    project.page["exercises"][0] |= {
+        "start": "x = 0",
+        "check": "assert x",
+        "hints": ["Think.", "Add."],
+    }
+    page = soup(expand("::: exercises"))
+    assert page.select_one(".highlight code").text.strip() == "x = 0"
+    folded = page.select("details.solution")[:4]
+    assert [fold.summary.text for fold in folded] == [
+        "What checks it",
+        "Hint",
+        "Hint",
+        "Solution",
+    ]
+
+
 def test_exercises_are_numbered_and_their_solutions_folded(expand):
     page = soup(expand("::: exercises"))
     assert [mark.text for mark in page.select("p > strong")] == [

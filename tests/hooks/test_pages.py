@@ -134,6 +134,41 @@ def test_a_value_of_the_wrong_kind_is_named(new_project, field, value):
     assert f"`{field}`: " in complaint(new_project)
 
 
+@pytest.mark.parametrize(
+    ("fields", "complaint_of_it"),
+    [
+        ({"choices": ["a", "b"]}, "`choices` and `right` belong together"),
+        ({"right": "1"}, "`choices` and `right` belong together"),
+        ({"choices": ["a", "b"], "right": "3"}, "`right` is 3, but there are 2"),
+        ({"choices": ["a", "b"], "right": ["1", "1"]}, "names a choice twice"),
+        ({"choices": ["a", "b"], "right": "0"}, "greater than 0"),
+        ({"choices": ["a"], "right": "1"}, "at least 2 items"),
+        ({"choices": ["a", "b"], "right": "1", "number": "2"}, "not both"),
+        ({"number": "many"}, "“many” is neither a plain number nor snippet.key"),
+        ({"within": "0.1"}, "`within` belongs to a `number`"),
+        ({"number": "2", "within": "about"}, "neither `rounding`, nor 0.01"),
+    ],
+)
+def test_a_question_has_one_form(new_project, fields, complaint_of_it):
+    new_project.page["questions"][1] |= fields
+    message = complaint(new_project)
+    assert "`questions.1" in message
+    assert complaint_of_it in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint_of_it"),
+    [
+        ({"start": "x = 0"}, "`start` and `check` belong together"),
+        ({"check": "assert x"}, "`start` and `check` belong together"),
+        ({"start": "x = 0", "check": "assert x"}, "one block of Python"),
+    ],
+)
+def test_a_graded_exercise_is_complete(new_project, fields, complaint_of_it):
+    new_project.page["exercises"][1] |= fields
+    assert complaint_of_it in complaint(new_project)
+
+
 @pytest.mark.parametrize("count", [4, 9])
 def test_there_are_five_to_eight_questions(new_project, count):
     new_project.page["questions"] = new_project.page["questions"][:1] * count
