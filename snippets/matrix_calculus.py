@@ -188,7 +188,8 @@ def gradients_by_jacobians(
 # ## The four equations
 # The same product without the zeros, for $m$ examples at once, one per column. A
 # diagonal matrix became an elementwise product, the row a column, the array of order 3
-# an outer product. The cost is the mean over the examples, $C = \frac{1}{2m} \sum (a - y)^2$.
+# an outer product. The cost is the mean over the examples,
+# $C = \frac{1}{2m} \sum (a - y)^2$.
 
 
 # %% The four equations
@@ -301,9 +302,9 @@ def draw_operations() -> None:
 # %%
 def draw_chain() -> None:
     """Five matrices of squares in a row, the backward pass of the small network. A row
-    of two, one positive and one negative; a 2 by 2 diagonal of slopes; the 2 by 3 weights;
-    a 3 by 3 diagonal of slopes; and their product, a row of three: positive, negative,
-    positive.
+    of two, one positive and one negative; a 2 by 2 diagonal of slopes; the 2 by 3
+    weights; a 3 by 3 diagonal of slopes; and their product, a row of three: positive,
+    negative, positive.
     """
     import matplotlib.pyplot as plt
 
@@ -354,9 +355,8 @@ def textbook_examples() -> dict[str, float]:
     out["ln_times_x"], out["sin_over_cos"] = by_x * [x[0], 1 / np.cos(3 * x[0])]
     # y = ln(sin(x^3)^2), by x: 6 x^2 cos(x^3) / sin(x^3)
     nested = [lambda x: x**3, np.sin, np.square, np.log]
-    by_x = chain_rule(nested, x)[0, 0]
-    out["nested_coefficient"] = by_x * np.tan(x[0] ** 3) / x[0] ** 2
-    # Nielsen: (1, 2) * (3, 4), an elementwise product, is a diagonal matrix times (3, 4)
+    out["nested_coefficient"] = chain_rule(nested, one)[0, 0] * np.tan(1)  # x = 1
+    # Nielsen: (1, 2) * (3, 4), elementwise, is a diagonal matrix times (3, 4)
     t = np.array([3.0, 4])  # (2,)
     J = numeric_jacobian(lambda t: np.array([1.0, 2]) * t, t)  # (2, 2)
     out["hadamard_1"], out["hadamard_2"] = J @ t

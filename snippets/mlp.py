@@ -181,12 +181,10 @@ def parameters(sizes: Sequence[int]) -> int:
 # %%
 def worked_example() -> tuple[list[Layer], np.ndarray, np.ndarray]:
     """Mazur's layers, his input (1, 2) and his target (1, 2)."""
-    hidden = Layer(
-        np.array([[0.15, 0.20], [0.25, 0.30]]), np.array([0.35, 0.35]), "sigmoid"
-    )
-    output = Layer(
-        np.array([[0.40, 0.45], [0.50, 0.55]]), np.array([0.60, 0.60]), "sigmoid"
-    )
+    W_hidden = np.array([[0.15, 0.20], [0.25, 0.30]])  # w1 w2, w3 w4  (2, 2)
+    W_output = np.array([[0.40, 0.45], [0.50, 0.55]])  # w5 w6, w7 w8  (2, 2)
+    hidden = Layer(W_hidden, np.array([0.35, 0.35]), "sigmoid")
+    output = Layer(W_output, np.array([0.60, 0.60]), "sigmoid")
     return [hidden, output], np.array([[0.05, 0.10]]), np.array([[0.01, 0.99]])
 
 
@@ -392,23 +390,17 @@ def draw_fold() -> None:
 
 
 # %%
+SIZES = """
+2_2_1 2_2_2 3_4_2 3_4_4_1 10_20_5 64_32_10 784_16_16_10 784_30_10 784_100_10
+784_2500_2000_1500_1000_500_10 768_3072_768
+"""
+
+
 def numbers() -> dict[str, float]:
     """Every figure the page quotes."""
     out: dict[str, float] = {}
-    for sizes in (
-        (3, 4, 2),
-        (3, 4, 4, 1),
-        (2, 2, 1),
-        (2, 2, 2),
-        (10, 20, 5),
-        (64, 32, 10),
-        (784, 16, 16, 10),
-        (784, 30, 10),
-        (784, 100, 10),
-        (784, 2500, 2000, 1500, 1000, 500, 10),
-        (768, 3072, 768),
-    ):
-        name = "_".join(map(str, sizes))
+    for name in SIZES.split():
+        sizes = [int(size) for size in name.split("_")]
         out[f"parameters_{name}"] = parameters(sizes)
         # each weight multiplies once per example; biases only add
         out[f"products_{name}"] = parameters(sizes) - sum(sizes[1:])
