@@ -237,6 +237,13 @@ def products_from_right(sizes: Sequence[int]) -> int:
     return products_from_left(sizes[::-1])
 
 
+def products_of_passes(sizes: Sequence[int]) -> tuple[int, int]:
+    """Multiplications with weights or activations, up and down, for one example."""
+    pairs = [p * q for p, q in pairwise(sizes)]
+    # up: W a for every layer. Down: E4 for every layer, E2 for all but the first
+    return sum(pairs), sum(pairs) + sum(pairs[1:])
+
+
 # %% [markdown]
 # ## A network small enough for paper
 # Two inputs, three hidden units, two outputs; one example.
@@ -381,6 +388,10 @@ def numbers() -> dict[str, float]:
     rng = np.random.default_rng(0)
     cube = dz_dw(rng.uniform(0.1, 1, 784), 30)  # (30, 30, 784)
     out["cube_entries"], out["cube_nonzero"] = cube.size, np.count_nonzero(cube)
+    for name, sizes in (("784_30_10", (784, 30, 10)), ("deep", (100,) * 21)):
+        up, down = products_of_passes(sizes)
+        out[f"products_up_{name}"], out[f"products_down_{name}"] = up, down
+        out[f"passes_{name}"] = (up + down) / up
     # dC/da^2, W^2, W^1 of a 784-30-10 network, slopes left out
     out["products_left"] = products_from_left([1, 10, 30, 784])
     out["products_right"] = products_from_right([1, 10, 30, 784])

@@ -218,6 +218,10 @@ def test_numbers_are_those_of_paper_and_pencil():
     want |= {"ln_times_x": 2, "sin_over_cos": 3, "nested_coefficient": 6}
     want |= {"hadamard_1": 3, "hadamard_2": 8}
     want |= {"cube_entries": 30 * 30 * 784, "cube_nonzero": 30 * 784}
+    want |= {"products_up_784_30_10": 23520 + 300, "products_up_deep": 20 * 10**4}
+    want["products_down_784_30_10"] = 23520 + 300 + 300
+    want["products_down_deep"] = 20 * 10**4 + 19 * 10**4
+    want |= {"passes_784_30_10": 1 + 24120 / 23820, "passes_deep": 2.95}
     want["products_left"] = 10 * 30 + 30 * 784
     want["products_right"] = 10 * 30 * 784 + 10 * 784
     assert mc.numbers() == pytest.approx(want, rel=2e-9)
