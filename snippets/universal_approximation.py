@@ -315,6 +315,7 @@ def numbers() -> dict[str, float]:
     for k in (1, 2, 5, 10):
         y = folded(np.arange(2**12 + 1) / 2**12, k)  # (4097,)
         out[f"tent_pieces_{k}"] = count_pieces(y)
+        out[f"one_layer_units_{k}"] = out[f"tent_pieces_{k}"] - 1  # n + 1 pieces
     x = np.linspace(-1, 5, 601)  # (601,): five pieces on [0, 5], and what lies before
     out["ramps_pieces_5"] = count_pieces(evaluate(polygon(np.exp, np.arange(6.0)), x))
     out["regions_3_units"] = count_regions(np.arange(3) * 2 * np.pi / 3, 1.0)

@@ -203,6 +203,7 @@ def test_numbers_are_those_of_paper_and_pencil(numbers):
     slope = -math.sin(H - H / 32) / (H / 32)
     want["ramps_two_periods_out"] = 2 * H * slope
     want |= {f"tent_pieces_{k}": 2**k for k in (1, 2, 5, 10)}
+    want |= {f"one_layer_units_{k}": 2**k - 1 for k in (1, 2, 5, 10)}
     want |= {"ramps_pieces_5": 6, "regions_3_units": 7, "regions_3_units_formula": 7}
     want["regions_10_units_formula"] = 1 + 10 + 45
     assert numbers == pytest.approx(want, rel=1e-9, abs=1e-12)
