@@ -36,8 +36,6 @@ from itertools import pairwise
 
 import numpy as np
 
-Vectors = Sequence[np.ndarray]
-
 # %% [markdown]
 # ## A Jacobian, the slow and sure way
 # Nudge one input at a time and see what all outputs do: one column per input.
@@ -150,7 +148,9 @@ def softmax_jacobian(z: np.ndarray) -> np.ndarray:
 
 
 # %% Gradients as products of Jacobians
-def forward(W: Vectors, b: Vectors, x: np.ndarray) -> tuple[list, list]:
+def forward(
+    W: list[np.ndarray], b: list[np.ndarray], x: np.ndarray
+) -> tuple[list, list]:
     """x (n_0,) or (n_0, m) -> z^1 ... z^L and a^0 ... a^L.
 
     Raises:
@@ -159,16 +159,16 @@ def forward(W: Vectors, b: Vectors, x: np.ndarray) -> tuple[list, list]:
     if len(x) != W[0].shape[1]:
         raise ValueError(f"x has {len(x)} rows, expected {W[0].shape[1]}")
     zs, activations = [], [x]
-    for W_l, b_l in zip(W, b, strict=True):
+    for l in range(len(W)):
         # z^l = W^l a^(l-1) + b^l,   a^l = sigma(z^l)
-        z = W_l @ activations[-1] + b_l.reshape((-1,) + (1,) * (x.ndim - 1))
+        z = ((W[l] @ activations[-1]).T + b[l]).T  # b on every column
         zs.append(z)  # (n_l,) or (n_l, m)
         activations.append(sigmoid(z))
     return zs, activations
 
 
 def gradients_by_jacobians(
-    W: Vectors, b: Vectors, x: np.ndarray, y: np.ndarray
+    W: list[np.ndarray], b: list[np.ndarray], x: np.ndarray, y: np.ndarray
 ) -> tuple[list, list]:
     """dC/dW and dC/db per layer, from full Jacobians; x (n_0,), y (n_L,)."""
     zs, a = forward(W, b, x)
@@ -194,7 +194,7 @@ def gradients_by_jacobians(
 
 # %% The four equations
 def backpropagate(
-    W: Vectors, b: Vectors, X: np.ndarray, Y: np.ndarray
+    W: list[np.ndarray], b: list[np.ndarray], X: np.ndarray, Y: np.ndarray
 ) -> tuple[list, list]:
     """X (n_0, m), Y (n_L, m) -> dC/dW (n_l, n_{l-1}) and dC/db (n_l,) per layer.
 
@@ -343,17 +343,18 @@ def draw_chain() -> None:
 # %%
 def textbook_examples() -> dict[str, float]:
     """Derivatives that the two recommended texts print, by differences and products."""
-    one = np.ones(1)  # (1,)
+    x, y = np.array([3.0]), 2.0  # any point will do  (1,)
     # Parr & Howard: f = 3 x^2 y and g = 2 x + y^8, gradients (6yx, 3x^2) and (2, 8y^7)
     J = numeric_jacobian(
-        lambda v: np.array([3 * v[0] ** 2 * v[1], 2 * v[0] + v[1] ** 8]), np.ones(2)
+        lambda v: np.array([3 * v[0] ** 2 * v[1], 2 * v[0] + v[1] ** 8]),
+        np.append(x, y),
     )  # (2, 2)
-    out = dict(zip(("f_by_x", "f_by_y", "g_by_x", "g_by_y"), J.ravel(), strict=True))
+    J = J / [[x[0] * y, x[0] ** 2], [1, y**7]]  # leaves the coefficients  (2, 2)
+    out = {"f_by_x": J[0, 0], "f_by_y": J[0, 1], "g_by_x": J[1, 0], "g_by_y": J[1, 1]}
     # y = x + u with u = x^2, by x: (1, 1) times (1, 2x)^T, so 1 + 2x
     paths = [lambda x: np.append(x, x**2), lambda v: v.sum(keepdims=True)]
-    out["total_at_1"] = chain_rule(paths, one)[0, 0]
+    out["total_coefficient"] = (chain_rule(paths, x)[0, 0] - 1) / x[0]
     # (ln g1, sin g2) of g = (x^2, 3x), by x: (2/x, 3 cos 3x)
-    x = 0.5 * one  # (1,)
     pair = [
         lambda x: np.append(x**2, 3 * x),
         lambda g: np.array([np.log(g[0]), np.sin(g[1])]),
@@ -362,7 +363,8 @@ def textbook_examples() -> dict[str, float]:
     out["ln_times_x"], out["sin_over_cos"] = by_x * [x[0], 1 / np.cos(3 * x[0])]
     # y = ln(sin(x^3)^2), by x: 6 x^2 cos(x^3) / sin(x^3)
     nested = [lambda x: x**3, np.sin, np.square, np.log]
-    out["nested_coefficient"] = chain_rule(nested, one)[0, 0] * np.tan(1)  # x = 1
+    by_x = chain_rule(nested, x)[0, 0]
+    out["nested_coefficient"] = by_x * np.tan(x[0] ** 3) / x[0] ** 2
     # Nielsen: (1, 2) * (3, 4), elementwise, is a diagonal matrix times (3, 4)
     t = np.array([3.0, 4])  # (2,)
     J = numeric_jacobian(lambda t: np.array([1.0, 2]) * t, t)  # (2, 2)
@@ -385,8 +387,7 @@ def numbers() -> dict[str, float]:
             out[f"dW{l}_{i + 1}{j + 1}"] = value
     out["cost"] = 0.5 * ((a2 - y) ** 2).sum()
 
-    rng = np.random.default_rng(0)
-    cube = dz_dw(rng.uniform(0.1, 1, 784), 30)  # (30, 30, 784)
+    cube = dz_dw(np.arange(1.0, 785), 30)  # (30, 30, 784)
     out["cube_entries"], out["cube_nonzero"] = cube.size, np.count_nonzero(cube)
     for name, sizes in (("784_30_10", (784, 30, 10)), ("deep", (100,) * 21)):
         up, down = products_of_passes(sizes)

@@ -286,7 +286,7 @@ def moons(
 
 
 # %%
-SEEDS, MOONS_STEPS, XOR_STARTS, XOR_STEPS = range(5), 1000, 20, 500
+SEEDS, MOONS_STEPS, XOR_STARTS, XOR_STEPS = range(5), 3000, 20, 500
 
 
 @cache
@@ -298,7 +298,7 @@ def moons_accuracies(width: int) -> tuple[float, ...]:
         x, y = moons(200, 0.1, rng)  # (200, 2), (200, 1)
         fresh = moons(1000, 0.1, rng)
         layers = init_layers([2, width, 1], ["tanh", "identity"], rng)
-        layers, _ = descend(layers, x, y, lr=1.0, n_steps=MOONS_STEPS)
+        layers, _ = descend(layers, x, y, lr=0.4, n_steps=MOONS_STEPS)
         found.append(accuracy(layers, *fresh))
     return tuple(found)
 
@@ -424,7 +424,7 @@ def numbers() -> dict[str, float]:
     out["slope_o1"], out["slope_h1"] = (slope("sigmoid", a)[0, 0] for a in (o, h))
     out["out_o1"], out["out_o2"] = o[0]
     out["error"] = 0.5 * ((t - o) ** 2).sum()
-    out["dE_dout_h1"] = dh[0, 0]
+    out["dE_dh1"] = dh[0, 0]
     out["dE_dw5"], out["dE_dw1"] = dW_output[0, 0], dW_hidden[0, 0]
     out["dw5_over_dw1"] = out["dE_dw5"] / out["dE_dw1"]
     (hidden, output), out["error_1_step"] = worked_steps(1)

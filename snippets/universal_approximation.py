@@ -33,14 +33,12 @@ rounds in its own way and training magnifies that: `trained` by up to 0.05.
 """
 
 # %%
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from math import comb
 from typing import NamedTuple
 
 import numpy as np
-
-Function = Callable[[np.ndarray], np.ndarray]
 
 # %% [markdown]
 # ## One hidden layer on a line
@@ -73,7 +71,7 @@ def evaluate(net: Net, x: np.ndarray) -> np.ndarray:
     return a @ net.v + net.c  # (P,)
 
 
-def largest_error(net: Net, f: Function, low: float, high: float) -> float:
+def largest_error(net: Net, f: Callable, low: float, high: float) -> float:
     """The largest |g(x) - f(x)| on 4,001 points from low to high."""
     x = np.linspace(low, high, 4001)  # (4001,)
     return float(np.abs(evaluate(net, x) - f(x)).max())
@@ -88,7 +86,7 @@ def largest_error(net: Net, f: Function, low: float, high: float) -> float:
 
 # %%
 def staircase(
-    f: Function, low: float, high: float, n: int, weight: float = 1000.0
+    f: Callable, low: float, high: float, n: int, weight: float = 1000.0
 ) -> Net:
     """n sigmoid units that step from value to value of f on n + 1 equal pieces.
 
@@ -113,7 +111,7 @@ def staircase(
 
 
 # %%
-def polygon(f: Function, knots: np.ndarray) -> Net:
+def polygon(f: Callable, knots: np.ndarray) -> Net:
     """A ReLU unit per piece: the polygon through f at the knots (n + 1,), rising.
 
     Raises:
@@ -123,7 +121,7 @@ def polygon(f: Function, knots: np.ndarray) -> Net:
         raise ValueError(f"knots are {knots}, expected at least two that rise")
     slopes = np.diff(f(knots)) / np.diff(knots)  # (n,)
     v = np.diff(slopes, prepend=0)  # v_k = slope after knot k - slope before it  (n,)
-    return Net("relu", np.ones(len(v)), -knots[:-1], v, float(f(knots[:1])[0]))
+    return Net("relu", np.ones(len(v)), -knots[:-1], v, float(f(knots)[0]))
 
 
 # %% [markdown]
@@ -139,27 +137,27 @@ def random_net(low: float, high: float, n: int, rng: np.random.Generator) -> Net
     return Net("relu", w, -w * rng.uniform(low, high, n), np.zeros(n), 0.0)
 
 
-def gradient(net: Net, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-    """Gradient of the mean of (g(x) - y)^2 by w, b, v and c; x, y (P,)."""
-    a = np.maximum(x[:, None] * net.w + net.b, 0)  # (P, n)
-    dg = 2 * (a @ net.v + net.c - y) / len(x)  # (P,)
-    dz = dg[:, None] * net.v * (a > 0)  # (P, n)
+def gradient(theta: Sequence, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """Gradient of the mean of (g(x) - y)^2 by w, b, v, c, for ReLU; x and y (P,)."""
+    w, b, v, c = theta
+    a = np.maximum(x[:, None] * w + b, 0)  # (P, n)
+    dg = 2 * (a @ v + c - y) / len(x)  # (P,)
+    dz = dg[:, None] * v * (a > 0)  # (P, n)
     return [x @ dz, dz.sum(axis=0), dg @ a, dg.sum()]  # (n,), (n,), (n,), ()
 
 
 def train(net: Net, x: np.ndarray, y: np.ndarray, lr: float, n_steps: int) -> Net:
     """Adam on all points at once, its rate falling to zero along a line."""
-    theta = [np.asarray(part, float) for part in net[1:]]  # (n,), (n,), (n,), ()
-    m = [np.zeros_like(part) for part in theta]
-    s = [np.zeros_like(part) for part in theta]
-    for t in range(1, n_steps + 1):
-        rate = lr * (1 - (t - 1) / n_steps)
-        for i, d in enumerate(gradient(Net(net.phi, *theta), x, y)):
-            m[i] = 0.9 * m[i] + 0.1 * d
-            s[i] = 0.999 * s[i] + 0.001 * d**2
-            m_hat, s_hat = m[i] / (1 - 0.9**t), s[i] / (1 - 0.999**t)
+    theta = list(net[1:])  # (n,), (n,), (n,), ()
+    m, s = [0.0] * 4, [0.0] * 4  # running means of the gradient and of its square
+    for t in range(n_steps):
+        rate = lr * (1 - t / n_steps)
+        for i, d in enumerate(gradient(theta, x, y)):
+            m[i] = 0.9 * m[i] + 0.1 * d  # as theta[i]
+            s[i] = 0.999 * s[i] + 0.001 * d**2  # as theta[i]
+            m_hat, s_hat = m[i] / (1 - 0.9 ** (t + 1)), s[i] / (1 - 0.999 ** (t + 1))
             theta[i] = theta[i] - rate * m_hat / (np.sqrt(s_hat) + 1e-8)
-    return Net(net.phi, *theta[:3], float(theta[3]))
+    return Net(net.phi, *theta)
 
 
 # %% [markdown]
@@ -185,8 +183,8 @@ def folded(x: np.ndarray, depth: int) -> np.ndarray:
 
 def count_pieces(y: np.ndarray) -> int:
     """Straight pieces of a curve, from its values (P,) at equal distances."""
-    slopes = np.diff(y)  # (P - 1,)
-    return 1 + int((~np.isclose(slopes[1:], slopes[:-1], rtol=0, atol=1e-9)).sum())
+    bends = np.diff(np.diff(y))  # (P - 2,)
+    return 1 + int((np.abs(bends) > 1e-9).sum())
 
 
 def largest_number_of_regions(n: int, d: int) -> int:
@@ -206,8 +204,8 @@ def count_regions(angles: np.ndarray, offset: float) -> int:
 
     Counted on a grid over the square from -3 to 3.
     """
-    u = np.linspace(-3, 3, 301)  # (301,)
-    x = np.stack(np.meshgrid(u, u), axis=-1).reshape(-1, 2)  # (301 * 301, 2)
+    u, v = np.meshgrid(np.linspace(-3, 3), np.linspace(-3, 3))  # (50, 50) each
+    x = np.stack([u.ravel(), v.ravel()], axis=1)  # (2500, 2)
     W = np.stack([np.cos(angles), np.sin(angles)])  # (2, n)
     return len(np.unique(x @ W > offset, axis=0))
 

@@ -214,7 +214,7 @@ def test_numbers_are_those_of_paper_and_pencil():
         want |= {f"{name}_{i}": value for i, value in enumerate(vector, start=1)}
     want |= {f"dW1_{i + 1}{j + 1}": d1[i] * x[j] for i in range(3) for j in range(2)}
     want |= {f"dW2_{i + 1}{j + 1}": d2[i] * a1[j] for i in range(2) for j in range(3)}
-    want |= {"f_by_x": 6, "f_by_y": 3, "g_by_x": 2, "g_by_y": 8, "total_at_1": 3}
+    want |= {"f_by_x": 6, "f_by_y": 3, "g_by_x": 2, "g_by_y": 8, "total_coefficient": 2}
     want |= {"ln_times_x": 2, "sin_over_cos": 3, "nested_coefficient": 6}
     want |= {"hadamard_1": 3, "hadamard_2": 8}
     want |= {"cube_entries": 30 * 30 * 784, "cube_nonzero": 30 * 784}
