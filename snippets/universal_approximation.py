@@ -229,6 +229,10 @@ def trained_errors(n: int) -> tuple[float, ...]:
     return tuple(largest_error(net, np.sin, 0, PERIOD) for net in nets)
 
 
+# %% [markdown]
+# ## Figures
+
+
 # %%
 def draw_fits() -> None:
     """Two panels, each with a period of the sine and what lies beyond it on either
