@@ -407,8 +407,8 @@ def draw_fold() -> None:
 
 # %%
 SIZES = """
-2_2_1 2_2_2 3_4_2 3_4_4_1 10_20_5 64_32_10 784_16_16_10 784_30_10 784_100_10
-784_2500_2000_1500_1000_500_10 768_3072_768
+3_4_2 3_4_4_1 10_20_5 784_16_16_10 784_30_10 784_100_10 768_3072_768
+784_2500_2000_1500_1000_500_10
 """
 
 
@@ -427,8 +427,7 @@ def numbers() -> dict[str, float]:
     (_, h, o), backpropagate = mlp(layers, x)
     (dW_hidden, _), (dW_output, _) = backpropagate(o - t)[0]
     _, _, dh = backward(layers[1], h, o, o - t)
-    out["net_h1"], out["net_o1"] = np.log(h / (1 - h))[0, 0], np.log(o / (1 - o))[0, 0]
-    out["out_h1"], out["out_h2"] = h[0]
+    out["net_h1"], out["out_h1"] = np.log(h / (1 - h))[0, 0], h[0, 0]
     out["pull_o1"] = (o - t)[0, 0]
     out["slope_o1"], out["slope_h1"] = (slope("sigmoid", a)[0, 0] for a in (o, h))
     out["out_o1"], out["out_o2"] = o[0]
@@ -436,12 +435,10 @@ def numbers() -> dict[str, float]:
     out["dE_dh1"] = dh[0, 0]
     out["dE_dw5"], out["dE_dw1"] = dW_output[0, 0], dW_hidden[0, 0]
     out["dw5_over_dw1"] = out["dE_dw5"] / out["dE_dw1"]
-    (hidden, output), out["error_1_step"] = worked_steps(1)
-    out["w1_1_step"], out["w5_1_step"] = hidden.W[0, 0], output.W[0, 0]
-    (hidden, _), out["error_1_step_output_first"] = worked_steps(1, output_first=True)
-    out["w1_1_step_output_first"] = hidden.W[0, 0]
     out["error_9999_steps"] = worked_steps(9999)[1]
     for name, output_first in (("", False), ("_output_first", True)):
+        (hidden, _), out[f"error_1_step{name}"] = worked_steps(1, output_first)
+        out[f"w1_1_step{name}"] = hidden.W[0, 0]
         layers, error = worked_steps(10_000, output_first)
         out[f"error_10000_steps{name}"] = error
         o1, o2 = mlp(layers, x)[0][-1][0]
@@ -450,20 +447,14 @@ def numbers() -> dict[str, float]:
     fit = best_affine_fit(XOR_X, XOR_Y)
     out["xor_affine_weight"] = np.abs(fit[:2]).max()
     out["xor_affine_constant"] = fit[2]
-    (_, h, z), _ = mlp(xor_by_hand(), XOR_X)
-    out["xor_hand_error"] = np.abs(z - XOR_Y).max()
-    out["xor_hidden_11_first"], out["xor_hidden_11_second"] = h[3]
+    out["xor_hand_error"] = np.abs(mlp(xor_by_hand(), XOR_X)[0][-1] - XOR_Y).max()
 
-    for width in (1, 2, 3, 16):
-        found = moons_accuracies(width)
-        out[f"moons_width{width}_median"] = np.median(found)
-        out[f"moons_width{width}_min"] = min(found)
-        out[f"moons_width{width}_max"] = max(found)
-    by_hand = moons_by_hand()
+    runs = {f"width{width}": moons_accuracies(width) for width in (1, 2, 3, 16)}
     fresh = [moons(1000, 0.1, np.random.default_rng(seed)) for seed in SEEDS]
-    found = [accuracy(by_hand, x, y) for x, y in fresh]
-    out["moons_hand_median"] = np.median(found)
-    out["moons_hand_min"], out["moons_hand_max"] = min(found), max(found)
+    runs["hand"] = [accuracy(moons_by_hand(), x, y) for x, y in fresh]
+    for name, found in runs.items():
+        out[f"moons_{name}_median"] = np.median(found)
+        out[f"moons_{name}_min"], out[f"moons_{name}_max"] = min(found), max(found)
     for width in (2, 4, 8, 16):
         learned, lost = xor_outcomes(width)
         out[f"xor_learned_width{width}"] = learned
