@@ -124,6 +124,7 @@ def draw_padding() -> None:
         edge = len(grid) - 0.5
         ax.set(xlim=(-0.6, edge + 0.1), ylim=(edge + 0.1, -0.6), aspect="equal")
         ax.set(title=name, xticks=[], yticks=[])
+        ax.set_frame_on(False)
     for ax, left, side, color in (
         (axes[0], -0.45, 1.9, "C0"),
         (axes[0], 1.55, 1.9, "C1"),

@@ -227,7 +227,7 @@ def draw_shapes() -> None:
 # %%
 def draw_contributions() -> None:
     """Twenty copies from left to right, on a logarithmic axis: the norm of the gradient
-    that each contributes rises along a nearly straight line from a few millionths at
+    that each contributes rises along a nearly straight line from some millionths at
     the first copy to 1 at the last. Five seeds run side by side.
     """
     import matplotlib.pyplot as plt
@@ -239,6 +239,7 @@ def draw_contributions() -> None:
     straight = np.sqrt(1 / 3) ** np.arange(STEPS - 1, -1, -1)  # (T,)
     ax.semilogy(straight, "--", color="C1", label="a factor of 0.577 per step")
     ax.set(xlabel="copy of the weights (step)", ylabel="gradient, last copy = 1")
+    ax.set_xticks(range(0, STEPS, 3))
     ax.legend()
 
 

@@ -119,3 +119,21 @@ def test_bad_input_is_named():
         c.convolve(c.IMAGE, np.zeros((2, 2, 2)))
     with pytest.raises(ValueError, match=r"F has shape \(1, 2, 3\), expected"):
         c.convolve(c.IMAGE, np.zeros((1, 2, 3)))
+
+
+def test_the_examples_are_those_of_the_figures():
+    """The matrices once more, row by row: a wrong entry may leave the result right."""
+    drawn = {
+        "CROSS": "010 111 010",
+        "L_SHAPE": "100 100 111",
+        "F_CROSS": "023 241 030",
+        "IMAGE": "1001 1010 1100 0101",
+    }
+    for name, rows in drawn.items():
+        want = [[[int(digit) for digit in row] for row in rows.split()]]
+        np.testing.assert_array_equal(getattr(c, name), want)
+    pooled = [[3, 8, 1, 4], [5, 2, 6, -1], [-3, 5, 9, 1], [4, 5, 7, 2]]
+    assert c.POOLED.tolist() == pooled
+    channels = c.VOLUME.reshape(3, 4).tolist()
+    assert channels == [[3, 1, 4, 1], [2, -1, -3, 1], [1, -1, 2, -1]]
+    assert c.F_VOLUME.reshape(3, 4).tolist() == [[-2, 3, 5, -1]] * 3

@@ -215,3 +215,25 @@ def test_bad_input_is_named(case):
     for sizes in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
         with pytest.raises(ValueError, match="got {}, {} and {}$".format(*sizes)):
             u.init_params(*sizes, np.random.default_rng(0))
+
+
+def test_a_chain_of_one_step_is_an_ordinary_layer(case):
+    p, x, dy = case
+    leaves, y = torch_run([p], x[:1])
+    (y * torch.from_numpy(dy[:1])).sum().backward()
+    total = u.shared(u.gradient_per_copy([p], x[:1], dy[:1]))
+    for name, g in total.items():
+        if name != "W_hh":  # it meets a zero state; autograd says so with zeros too
+            np.testing.assert_allclose(g, leaves[0][name].grad.numpy(), **TIGHT)
+    assert not total["W_hh"].any()
+
+
+def test_the_shapes_are_those_of_the_figure(case):
+    assert u.SHAPES == {
+        "one to one": ([0], [0]),
+        "one to many": ([0], [0, 1, 2]),
+        "many to one": ([0, 1, 2], [2]),
+        "many to many, later": ([0, 1, 2], [2, 3, 4]),
+        "many to many, in step": ([0, 1, 2], [0, 1, 2]),
+    }
+    assert u.sees(case[0], "many to one").dtype == bool
