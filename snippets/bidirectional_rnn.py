@@ -187,6 +187,10 @@ def reaches(directions: int) -> np.ndarray:
     return np.array(out)
 
 
+# %% [markdown]
+# ## Figure
+
+
 # %%
 def draw_reach() -> None:
     """Eleven inputs from left to right, the output is at step 5. One direction: the
@@ -211,6 +215,9 @@ def draw_reach() -> None:
 
 # %% tags=["active-ipynb"]
 # draw_reach()
+
+# %% [markdown]
+# ## Numbers
 
 
 # %%

@@ -103,6 +103,10 @@ F_VOLUME, B_VOLUME = np.tile([[-2, 3], [5, -1]], (3, 1, 1)), -2  # (3, 2, 2) bot
 POOLED = np.array([[3, 8, 1, 4], [5, 2, 6, -1], [-3, 5, 9, 1], [4, 5, 7, 2]])
 
 
+# %% [markdown]
+# ## Figure
+
+
 # %%
 def draw_padding() -> None:
     """Left, the image of 4 by 4 pixels with a rim of zeros; the first two windows at
@@ -136,6 +140,9 @@ def draw_padding() -> None:
 
 # %% tags=["active-ipynb"]
 # draw_padding()
+
+# %% [markdown]
+# ## Numbers
 
 
 # %%

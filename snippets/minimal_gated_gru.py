@@ -181,6 +181,10 @@ def distance(seed: int, gate_bias: float) -> float:
     return float(np.abs(ours - zhou).max())
 
 
+# %% [markdown]
+# ## Figure
+
+
 # %%
 def draw_reach() -> None:
     """Gradient norm against the number of steps back, on a logarithmic axis. The plain
@@ -201,6 +205,9 @@ def draw_reach() -> None:
 
 # %% tags=["active-ipynb"]
 # draw_reach()
+
+# %% [markdown]
+# ## Numbers
 
 
 # %%

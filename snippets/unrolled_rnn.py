@@ -184,6 +184,10 @@ def contributions(seed: int) -> np.ndarray:
     return norms / norms[-1]
 
 
+# %% [markdown]
+# ## Figures
+
+
 # %%
 def draw_shapes() -> None:
     """Five chains of cells side by side. One to one: one input, one cell, one output.
@@ -245,6 +249,9 @@ def draw_contributions() -> None:
 
 # %% tags=["active-ipynb"]
 # draw_contributions()
+
+# %% [markdown]
+# ## Numbers
 
 
 # %%
