@@ -338,12 +338,11 @@ def numbers() -> dict[str, float]:
     for stride in (1, 2):
         for n, y in enumerate(stride_picture(stride), start=1):
             out[f"picture_s{stride}_{n}"] = y
-    flipped = np.convolve([1.0, 2, -1, 1, -3], [1.0, 0, -1], mode="same")
-    out["picture_true_convolution_1"] = flipped[0]
+    for n, y in enumerate(np.convolve([1, 2, -1, 1, -3], [1, 0, -1], "same"), start=1):
+        out[f"picture_true_convolution_{n}"] = y
 
     # AlexNet's first layer, by im2col, with numbers that do not matter
-    x = np.zeros((1, 3, 227, 227), np.float32)
-    w = np.zeros((96, 3, 11, 11), np.float32)
+    x, w = np.zeros((1, 3, 227, 227)), np.zeros((96, 3, 11, 11))
     cols = im2col(x, 11, 11, stride=4)
     out["im2col_rows"], out["im2col_columns"] = cols.shape[1:]
     out["im2col_numbers"] = cols.size

@@ -104,6 +104,7 @@ def test_types_are_kept():
     assert found == {np.dtype(np.float32)}
     assert conv2d.conv2d_naive(x, w, b).dtype == np.float32
     assert conv2d.conv2d_naive(x.astype(int), w.astype(float), b).dtype == float
+    assert conv2d.conv2d_naive(x.astype(float), w.astype(int), b).dtype == float
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,7 @@ def test_the_picture_of_the_source_by_hand():
 def test_the_demonstration_holds_small_whole_numbers():
     x, w, b = conv2d.demo()
     assert (x.shape, w.shape, b.tolist()) == ((1, 3, 5, 5), (2, 3, 3, 3), [1, 0])
+    assert (x.dtype, w.dtype) == (float, float)
     assert set(x.ravel()) == {0, 1, 2}
     assert set(w.ravel()) == {-1, 0, 1}
     for c, i, j in np.ndindex(3, 5, 5):
@@ -250,7 +252,10 @@ def test_numbers_by_other_means():
         "demo_pixels_corner": 12,
         "demo_pixels_edge": 18,
         "demo_pixels_centre": 27,
-        "picture_true_convolution_1": 2,
+        **{
+            f"picture_true_convolution_{n}": y
+            for n, y in enumerate([2, -2, -1, -2, -1], 1)
+        },
         "data_gradient_gap": 0,
         "weight_gradient_gap": 0,
     }

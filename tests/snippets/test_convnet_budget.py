@@ -99,6 +99,20 @@ def test_a_row_by_hand():
     assert row.multiply_adds == 216 * 9
 
 
+def test_a_window_as_large_as_its_volume_fits_once():
+    (row,) = convnet_budget.budget([Pool(3, 2)], 3, 2)
+    assert (row.side, row.activations) == (1, 2)
+    assert isinstance(row.side, int)
+
+
+def test_alexnets_filters_see_half_the_depth_where_its_gpus_were_apart():
+    rows = convnet_budget.budget(convnet_budget.alexnet(), 227, 3)
+    weights = [row.weights for row in rows if isinstance(row.layer, Conv)]
+    assert weights == [34_848, 307_200, 884_736, 663_552, 442_368]
+    assert all(isinstance(row.weights, int) for row in rows)
+    assert convnet_budget.parameters(rows) == 60_965_224
+
+
 def test_defaults_are_one_stride_no_padding_one_group():
     conv = Conv(2, 3)
     assert (conv.S, conv.P, conv.groups) == (1, 0, 1)

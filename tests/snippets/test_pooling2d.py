@@ -53,7 +53,8 @@ def test_two_by_two_when_nothing_is_said():
 
 def test_the_picture_of_the_source_by_hand():
     x = pooling2d.picture()
-    assert x.shape == (1, 1, 4, 4)
+    plane = [[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]]
+    assert (x[0, 0].tolist(), x.shape, x.dtype) == (plane, (1, 1, 4, 4), float)
     y, switches, backward = pooling2d.max_pool2d(x)
     np.testing.assert_array_equal(y[0, 0], [[6, 8], [3, 4]])
     np.testing.assert_array_equal(switches[0, 0], [[5, 7], [8, 15]])

@@ -102,6 +102,22 @@ def test_width_of_by_hand():
     assert receptive_field.width_of(np.ones(1), 0.5) == 1
 
 
+def test_a_small_resnet_layer_by_layer():
+    paper = [Layer(7, 2, 3), Layer(3, 2), Layer(1, 1), Layer(3, 1, 1, 1, True)]
+    paper += [Layer(1, 2), Layer(3, 1, 1, 1, True), Layer(1, 1), paper[3]]
+    assert receptive_field.resnet((1, 2)) == paper
+    torchvision = [*paper[:2], paper[3], Layer(3, 2, 1, 1, True), paper[3]]
+    assert receptive_field.resnet((1, 2), stride_on_3x3=True) == torchvision
+
+
+def test_alexnet_and_vgg_have_the_padding_of_their_papers():
+    alexnet = [layer.P for layer in receptive_field.alexnet().values()]
+    assert alexnet == [0, 0, 2, 0, 1, 1, 1, 0]
+    for name, layer in receptive_field.vgg16().items():
+        assert layer == (Layer(2, 2) if name[:4] == "pool" else Layer(3, P=1))
+    assert list(receptive_field.vgg16())[:3] == ["conv1_1", "conv1_2", "pool1"]
+
+
 def test_layers_to_see():
     assert receptive_field.layers_to_see(7, [], Layer(3)) == 3
     assert receptive_field.layers_to_see(8, [], Layer(3)) == 4
