@@ -264,9 +264,9 @@ def stride_picture(stride: int) -> np.ndarray:
 def demo() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x (1, 3, 5, 5) of 0, 1, 2; w (2, 3, 3, 3) of -1, 0, 1; b = [1, 0]."""
     c, i, j = np.ogrid[:3, :5, :5]  # (3, 1, 1), (1, 5, 1), (1, 1, 5)
-    x = (i * i + 2 * j + c * (i + j)) % 3  # (3, 5, 5)
+    x = (2 * i * i + j * j + i * j + c * (i + 2 * j + 1)) % 3  # (3, 5, 5)
     k, c, i, j = np.ogrid[:2, :3, :3, :3]
-    w = (i + 2 * j * j + c + k * (i + 1)) % 3 - 1  # (2, 3, 3, 3)
+    w = (i + 2 * j * j + i * j + c + k * (i + 1)) % 3 - 1  # (2, 3, 3, 3)
     return x[None].astype(float), w.astype(float), np.array([1.0, 0.0])
 
 

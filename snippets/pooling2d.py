@@ -139,6 +139,7 @@ def draw_switches() -> None:
     y, switches, backward = max_pool2d(x)
     dx = backward(np.ones_like(y))
     _, axes = plt.subplots(1, 3, figsize=(6.4, 2.4), layout="constrained")
+    hairline = plt.rcParams["grid.color"]
     titles = ("input", "maxima", "gradient sent back")
     for ax, array, title in zip(axes, (x, y, dx), titles, strict=True):
         side = array.shape[2]
@@ -149,10 +150,11 @@ def draw_switches() -> None:
             ax.text(n % side, n // side, f"{value:.0f}", **style)
         cut = 2 if side == 4 else 1
         for k in range(cut, side, cut):
-            ax.axhline(k - 0.5, color="C7", linewidth=0.8, linestyle="-")
-            ax.axvline(k - 0.5, color="C7", linewidth=0.8, linestyle="-")
+            ax.axhline(k - 0.5, color=hairline, linewidth=1.2)
+            ax.axvline(k - 0.5, color=hairline, linewidth=1.2)
         ax.set(xlim=(-0.5, side - 0.5), ylim=(side - 0.5, -0.5))
         ax.set(xticks=[], yticks=[], aspect="equal", title=title)
+        ax.spines[:].set_visible(False)
 
 
 # %% tags=["active-ipynb"]

@@ -197,10 +197,9 @@ def draw_growth() -> None:
     for label, layers in stacks.items():
         sizes = [receptive_field(layers[:n]).size for n in range(len(layers) + 1)]
         ax.plot(sizes, marker="o", markersize=3, label=label)
-    ax.axhline(224, color="C7", linewidth=0.8, linestyle="--")
-    ax.text(18, 236, "an image of 224", ha="right", color="C7", fontsize="small")
+    ax.axhline(224, color="C3", linestyle=":", label="an image of 224")
     ax.set(xlabel="layers, poolings included", ylabel="receptive field, pixels")
-    ax.set(yscale="log", xlim=(0, 18.3), ylim=(1, 700))
+    ax.set(yscale="log", xlim=(0, 18.3), ylim=(1, 700), xticks=range(0, 19, 3))
     ax.legend(loc="lower right")
 
 
@@ -221,7 +220,9 @@ def draw_share() -> None:
     for label, layers in nets.items():
         weight = share(layers)  # (r,)
         r = len(weight)
-        ax.plot(np.arange(r) - (r - 1) / 2, 100 * weight, label=f"{label}, {r} pixels")
+        place = np.arange(r) - (r - 1) / 2  # (r,)
+        style = {"linestyle": "-", "label": f"{label}, {r} pixels"}
+        ax.plot(place, 100 * weight, linewidth=1.8 if r < 300 else 0.8, **style)
     ax.set(xlabel="pixels from the middle of the field", ylabel="share of weight, %")
     ax.set(ylim=(0, None))
     ax.legend()

@@ -213,9 +213,9 @@ def test_the_demonstration_holds_small_whole_numbers():
     assert set(x.ravel()) == {0, 1, 2}
     assert set(w.ravel()) == {-1, 0, 1}
     for c, i, j in np.ndindex(3, 5, 5):
-        assert x[0, c, i, j] == (i**2 + 2 * j + c * (i + j)) % 3
+        assert x[0, c, i, j] == (2 * i**2 + j**2 + i * j + c * (i + 2 * j + 1)) % 3
     for k, c, i, j in np.ndindex(2, 3, 3, 3):
-        assert w[k, c, i, j] == (i + 2 * j**2 + c + k * (i + 1)) % 3 - 1
+        assert w[k, c, i, j] == (i + 2 * j**2 + i * j + c + k * (i + 1)) % 3 - 1
 
 
 def test_numbers_by_other_means():
