@@ -347,7 +347,7 @@ def numbers() -> dict[str, float]:
     out["im2col_rows"], out["im2col_columns"] = cols.shape[1:]
     out["im2col_numbers"] = cols.size
     out["im2col_copies_per_pixel"] = cols.size / x.size
-    out["product_rows"] = conv2d(x, w, stride=4)[0].shape[1]
+    out["product_rows"] = (w.reshape(len(w), -1) @ cols).shape[1]
     out["im2col_numbers_32_f3"] = im2col(x[:, :, :32, :32], 3, 3, pad=1).size
     out["weights_1x1_depth3"] = w[:1, :, :1, :1].size
 
@@ -356,7 +356,7 @@ def numbers() -> dict[str, float]:
     w = np.array([1.0, 10, 100]).reshape(1, 1, 1, 3)
     for d in (1, 2):
         out[f"dilation_{d}_first"] = conv2d(x, w, dilation=d)[0][0, 0, 0, 0]
-    gapped = 1 * x[..., 0] + 10 * x[..., 2] + 100 * x[..., 4]
+    gapped = x[..., 0] + 10 * x[..., 2] + 100 * x[..., 4]
     firsts = {d: conv2d(x, w, dilation=d)[0][..., 0] for d in (1, 2, 3)}
     out["dilation_of_a_gap_of_one"] = next(d for d in firsts if firsts[d] == gapped)
 
@@ -369,8 +369,9 @@ def numbers() -> dict[str, float]:
             for j in range(3):
                 out[f"demo_{k + 1}_{i + 1}_{j + 1}"] = y[0, k, i, j]
     ones, _ = conv2d(np.ones_like(x), np.ones_like(w[:1]), stride=2, pad=1)
-    out["demo_pixels_corner"], out["demo_pixels_edge"] = ones[0, 0, 0, :2]
-    out["demo_pixels_centre"] = ones[0, 0, 1, 1]
+    (corner, edge, _), (_, centre, _), _ = ones[0, 0]  # 3 x 3
+    out["demo_pixels_corner"], out["demo_pixels_edge"] = corner, edge
+    out["demo_pixels_centre"] = centre
 
     # the gradients as convolutions, flipped and not
     rng = np.random.default_rng(0)

@@ -167,17 +167,18 @@ INCEPTIONS = (
 
 def googlenet_parameters() -> int:
     """Weights and biases of GoogLeNet, without the two heads that only train it."""
-    stem = [Conv(64, 7, S=1, P=3), Conv(64, 1), Conv(192, 3, P=1)]
-    total, depth = parameters(budget(stem, 8, 3)), 192
-    for ones, threes, fives, pooled in INCEPTIONS:
-        for branch in (
-            [Conv(ones, 1)],
-            [Conv(threes[0], 1), Conv(threes[1], 3, P=1)],
-            [Conv(fives[0], 1), Conv(fives[1], 5, P=2)],
-            [Conv(pooled, 1)],
-        ):
-            total += parameters(budget(branch, 8, depth))
-        depth = ones + threes[1] + fives[1] + pooled
+
+    def conv(depth: int, K: int, F: int) -> int:
+        # at how many places a filter is used does not matter: one
+        return parameters(budget([Conv(K, F)], F, depth))
+
+    total, depth = conv(3, 64, 7) + conv(64, 64, 1) + conv(64, 192, 3), 192
+    for ones, (reduce3, threes), (reduce5, fives), pooled in INCEPTIONS:
+        total += conv(depth, ones, 1)
+        total += conv(depth, reduce3, 1) + conv(reduce3, threes, 3)
+        total += conv(depth, reduce5, 1) + conv(reduce5, fives, 5)
+        total += conv(depth, pooled, 1)
+        depth = ones + threes + fives + pooled
     return total + parameters(budget([Dense(1000)], 1, depth))
 
 
@@ -235,8 +236,9 @@ def numbers() -> dict[str, float]:
 
     first = budget([Conv(96, 11, S=4)], 227, 3)[0]
     out["alexnet_conv1_units"] = first.activations
-    out["alexnet_conv1_weights_per_unit"] = first.weights // first.depth
-    unshared = first.activations * (first.weights // first.depth + 1)
+    per_unit = first.weights // first.depth
+    out["alexnet_conv1_weights_per_unit"] = per_unit
+    unshared = first.activations * (per_unit + 1)
     out["alexnet_conv1_unshared"] = unshared
     out["alexnet_conv1_weights"] = first.weights
     out["alexnet_conv1_parameters"] = parameters([first])
@@ -244,8 +246,8 @@ def numbers() -> dict[str, float]:
 
     # a stack of three 3x3 against one 7x7, C channels in and out: in units of C^2
     C = 10
-    stack = budget([Conv(C, 3, P=1)] * 3, 32, C)
-    one = budget([Conv(C, 7, P=3)], 32, C)
+    stack = budget([Conv(C, 3)] * 3, 7, C)  # from 7 x 7 to a single place
+    one = budget([Conv(C, 7)], 7, C)
     out["stack_weights_per_c2"] = sum(row.weights for row in stack) / C**2
     out["one_weights_per_c2"] = one[0].weights / C**2
 
@@ -286,9 +288,8 @@ def numbers() -> dict[str, float]:
     out["vgg_activations_relu_kept"] = out["vgg_activations"] + sum(
         row.activations for row in twice
     )
-    out["vgg_share_first_two_maps"] = (net[0].activations + net[1].activations) / out[
-        "vgg_activations"
-    ]
+    two_maps = sum(row.activations for row in net[:2])
+    out["vgg_share_first_two_maps"] = two_maps / out["vgg_activations"]
     dense = [row for row in net if isinstance(row.layer, Dense)]
     out["vgg_share_dense"] = sum(row.weights for row in dense) / out["vgg_weights"]
     out["vgg_share_first_dense"] = dense[0].weights / out["vgg_weights"]

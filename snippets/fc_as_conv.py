@@ -170,6 +170,7 @@ def draw_deviation() -> None:
             ax.text(j, i, text, ha="center", va="center", color="C0", fontsize="small")
         ax.set(xlim=(-0.6, 5.6), ylim=(5.6, -0.6), xticks=[], yticks=[])
         ax.set(aspect="equal", title="padded" if pad else "not padded")
+        ax.spines[:].set_visible(False)
 
 
 # %% tags=["active-ipynb"]
@@ -187,11 +188,10 @@ def numbers() -> dict[str, float]:
     w_fc = np.zeros((1, 7 * 7 * 512))
     filters = fc_to_conv(w_fc, 512, 7)  # (1, 512, 7, 7)
     out["weights_per_unit_7x7x512"] = filters.size
-    thin = np.zeros((1, 512, 7, 7)), np.zeros((1, 512, 12, 12))
-    out["places_on_7"], out["places_on_12"] = (
-        convolve(volume, filters).shape[2] for volume in thin
-    )
-    out["scores_on_12"] = convolve(thin[1], filters).size
+    for side in (7, 12):
+        scores = convolve(np.zeros((1, 512, side, side)), filters)  # (1, 1, OH, OW)
+        out[f"places_on_{side}"] = scores.shape[3]
+        out[f"scores_on_{side}"] = scores.size
 
     for pad, name in ((0, "unpadded"), (1, "padded")):
         worst = [deviation(pad, seed).max() for seed in range(5)]

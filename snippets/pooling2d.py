@@ -75,14 +75,17 @@ def max_pool2d(
     columns = S * np.arange(OW) + winner % F  # (N, C, OH, OW)
     switches = rows * W + columns  # (N, C, OH, OW)
     planes = x.reshape(N, C, H * W)  # (N, C, H W)
-    y = np.take_along_axis(planes, switches.reshape(N, C, -1), axis=2)  # (N, C, OH OW)
+    places = switches.reshape(N, C, OH * OW)  # (N, C, OH OW)
+    y = np.take_along_axis(planes, places, axis=2)  # (N, C, OH OW)
 
     def backward(dy: np.ndarray) -> np.ndarray:
         """The loss gradient of y (N, C, OH, OW) -> that of x (N, C, H, W)."""
+        if dy.shape != (N, C, OH, OW):
+            raise ValueError(f"dy has shape {dy.shape}, expected {(N, C, OH, OW)}")
         dx = np.zeros((N * C, H * W), dy.dtype)
         plane = np.arange(N * C)[:, None]  # (N C, 1)
-        where = (plane, switches.reshape(N * C, -1))  # (N C, OH OW)
-        np.add.at(dx, where, dy.reshape(N * C, -1))
+        where = (plane, places.reshape(N * C, OH * OW))  # (N C, OH OW)
+        np.add.at(dx, where, dy.reshape(N * C, OH * OW))
         return dx.reshape(N, C, H, W)
 
     return y.reshape(N, C, OH, OW), switches, backward
@@ -103,6 +106,8 @@ def average_pool2d(
 
     def backward(dy: np.ndarray) -> np.ndarray:
         """The loss gradient of y (N, C, OH, OW) -> that of x (N, C, H, W)."""
+        if dy.shape != y.shape:
+            raise ValueError(f"dy has shape {dy.shape}, expected {y.shape}")
         dx = np.zeros(x.shape, dy.dtype)  # (N, C, H, W)
         for i in range(F):
             for j in range(F):
@@ -178,20 +183,18 @@ def numbers() -> dict[str, float]:
         windows = pool_windows(x, 2, 2)
         out[f"side_from_{side}"] = windows.shape[3]
         out[f"depth_from_{side}"] = windows.shape[1]
-    out["numbers_per_maximum"] = windows[0, 0, 0, 0].size
-    out["share_discarded"] = 1 - windows[..., 0, 0].size / x.size
+    out["numbers_per_maximum"] = windows.shape[4] * windows.shape[5]
+    out["share_discarded"] = 1 - max_pool2d(x)[0].size / x.size
 
     # one bright pixel wins in every window that it lies in
     for F in (2, 3):
-        bright = np.zeros((1, 1, 7, 7))
-        bright[0, 0, 2, 2] = 1
+        bright = np.outer(np.eye(7)[2], np.eye(7)[2])[None, None]  # (1, 1, 7, 7)
         y, _, backward = max_pool2d(bright, F, 2)
-        out[f"wins_of_one_pixel_f{F}"] = backward((y == 1).astype(float))[0, 0, 2, 2]
+        out[f"wins_of_one_pixel_f{F}"] = backward(y)[0, 0, 2, 2]
     # a shift by the stride only shifts the output; a shift by one pixel changes it
     for shift in (0, 1, 2):
-        row = np.zeros((1, 1, 2, 8))
-        row[0, 0, 0, 4 + shift] = 1
-        out[f"place_after_shift_{shift}"] = max_pool2d(row)[0].argmax()
+        x = np.eye(8)[[4 + shift] * 2][None, None]  # (1, 1, 2, 8)
+        out[f"place_after_shift_{shift}"] = max_pool2d(x)[0].argmax()
     return {name: float(value) for name, value in out.items()}
 
 

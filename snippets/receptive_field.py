@@ -276,9 +276,10 @@ def numbers() -> dict[str, float]:
     out["layers_3x3_on_vgg_to_see_224"] = layers_to_see(
         224, list(vgg16().values()), Layer(3)
     )
-    doubling = [receptive_field([Layer(3, d=2**k) for k in range(n)]) for n in range(9)]
-    sizes = [field.size for field in doubling]
-    out["layers_dilated_to_see_224"] = next(n for n in range(9) if sizes[n] >= 224)
+    doubling: list[Layer] = []
+    while receptive_field(doubling).size < 224:
+        doubling.append(Layer(3, d=2 ** len(doubling)))
+    out["layers_dilated_to_see_224"] = len(doubling)
 
     for name, layers in (
         ("stack18", [Layer(3)] * 18),
@@ -286,12 +287,12 @@ def numbers() -> dict[str, float]:
         ("resnet50", resnet(depths[50])),
     ):
         weight = share(layers)
+        out[f"{name}_field"] = len(weight)
         for part in (50, 95):
             out[f"{name}_width_of_{part}_percent"] = width_of(weight, part / 100)
     # the standard deviation of n plain averages of three is sqrt(2 n / 3)
     weight = share([Layer(3)] * 18)  # (37,)
     place = np.arange(len(weight)) - (len(weight) - 1) / 2
-    out["stack18_field"] = len(weight)
     out["stack18_deviation"] = np.sqrt((weight * place**2).sum())
 
     # the patches of a vision transformer are a convolution with F = S = 16

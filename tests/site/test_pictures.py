@@ -175,7 +175,7 @@ def ticked(picture: Locator) -> list[list[int]]:
 def test_without_javascript_the_table_is_complete(name, browser, address):
     with browser.new_context(java_script_enabled=False) as context:
         picture = opened(context.new_page(), address, name)
-        expect(picture.locator("table")).to_be_visible()
+        expect(picture.locator("table").first).to_be_visible()
         expect(picture.locator("figcaption")).to_be_visible()
         expect(picture.locator("[type=range]").first).to_be_hidden()
         if name == "hello":

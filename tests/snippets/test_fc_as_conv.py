@@ -132,6 +132,7 @@ def test_numbers():
         "weights_per_unit_7x7x512": 25_088,
         "places_on_7": 1,
         "places_on_12": 6,
+        "scores_on_7": 1,
         "scores_on_12": 36,
         "deviation_unpadded_median": 0,
         "deviation_unpadded_min": 0,

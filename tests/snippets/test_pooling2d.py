@@ -117,3 +117,7 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"^F is 5, expected at most 4$"):
         pooling2d.pool_windows(x, 5, 1)
     assert pooling2d.pool_windows(x, 4, 1).shape == (1, 1, 1, 2, 4, 4)
+    for pool in (pooling2d.max_pool2d, pooling2d.average_pool2d):
+        y, *_, backward = pool(np.zeros((2, 3, 4, 6)))
+        with pytest.raises(ValueError, match=r"^dy has .*expected \(2, 3, 2, 3\)$"):
+            backward(y[:1])

@@ -158,6 +158,8 @@ def test_numbers_by_other_means():
         "layers_3x3_on_vgg_to_see_224": 1,
         "layers_dilated_to_see_224": 7,
         "stack18_field": 37,
+        "vgg16_field": 212,
+        "resnet50_field": 483,
         "stack18_deviation": (2 * 18 / 3) ** 0.5,
         "vit_side": 14,
         "vit_patches": 196,

@@ -3,8 +3,8 @@
 The LSTM has 128 inputs and 128 units; attention has heads of width 128 and no mask; the
 convolution has 32 filters of 3 x 3 on 16 channels of "length" by "length" pixels and a
 padding of 1, and "by loops" is the same layer without im2col. The ratio is of median
-times. "growth" is the exponent of the
-time against the length since the line before: 1 is linear, 2 quadratic.
+times. "growth" is the exponent of the time against the length since the line before: 1
+is linear, 2 quadratic.
 """
 
 import json
