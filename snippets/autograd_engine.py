@@ -14,8 +14,8 @@ notebooks, and the repository micrograd (2020): readme, `engine.py`, `nn.py`, `d
 | symbol | name | shape |
 | --- | --- | --- |
 | $v$ (`data`) | the number in a node | scalar |
-| $\partial L / \partial v$ (`grad`) | derivative of the last node by this one | scalar |
-| $\partial v / \partial u$ (`slopes`) | derivative of a node by its parent $u$ | one each |
+| $\partial L / \partial v$ (`grad`) | derivative of the last node by this | scalar |
+| $\partial v / \partial u$ (`slopes`) | the same by its parent $u$ | one each |
 | $X, y$ | points of two moons, and their side: -1 or 1 | $(B, 2), (B,)$ |
 | $W_l, b_l$ | weights and biases of layer $l$ | $(n_l, n_{l-1}), (n_l,)$ |
 | $\alpha$ (`PENALTY`) | weight of the penalty on all parameters, $10^{-4}$ | |
@@ -34,6 +34,7 @@ uses the same derivatives on whole arrays.
 import math
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -188,7 +189,7 @@ def init_layers(sizes: Sequence[int], seed: int) -> Layers:
             np.array([[rng.uniform(-1, 1) for _ in range(n)] for _ in range(m)]),
             np.zeros(m),
         )
-        for n, m in zip(sizes, sizes[1:], strict=False)
+        for n, m in pairwise(sizes)
     ]
 
 
