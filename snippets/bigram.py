@@ -273,7 +273,7 @@ def course_numbers() -> dict[str, float]:
     out |= {"nll_letters_alone": mean_nll(N, letters)}
     out["perplexity"] = float(np.exp(out["nll_added_0"]))
     out |= {f"start_{j}": float(N[0, LETTERS.index(j)] / N[0].sum()) for j in "abem"}
-    out["count_n_end"], out["count_start_b"] = int(N[14, 0]), int(N[0, 2])
+    out["count_n_end"], out["count_start_a"] = int(N[14, 0]), int(N[0, 1])
 
     emma = count_pairs(["emma"])
     P = softmax(W)  # (27, 27)
