@@ -265,8 +265,8 @@ def test_the_other_numbers(results):
     assert results["difference_at_two_thirds"] == pytest.approx(3e-6, rel=1e-3)
     assert results["difference_b"] == pytest.approx(-4, rel=1e-9)
     assert results["neuron_bias_gap"] == pytest.approx(0, abs=1e-14)
-    assert results["float32_grad_x1"] == pytest.approx(-1.5000003853533, rel=1e-9)
-    assert results["float32_grad_w1"] == pytest.approx(1.0000002569022, rel=1e-9)
+    assert results["float32_grad_x1"] == pytest.approx(-1.5000003851533106, rel=1e-9)
+    assert results["float32_grad_w1"] == pytest.approx(1.0000002567688737, rel=1e-9)
     assert results["float32_grad_n"] == results["float32_grad_x2"]
     assert results["engine_nodes"] > 60000
     assert results["engine_array_gap"] < 1e-14
