@@ -123,7 +123,7 @@ def torch_randn(n: int, bits: np.random.RandomState) -> np.ndarray:
 
     def pairs(count: int) -> np.ndarray:  # (count,), in whole blocks of 16
         u = bits.randint(0, 2**32, count, dtype=np.uint32) % 2**24 / 2**24  # (count,)
-        u = u.reshape(-1, 16)  # (count / 16, 16)
+        u = u.reshape(count // 16, 16)  # (count / 16, 16)
         # r = sqrt(-2 ln(1 - u)),   z = r cos(2 pi u'), r sin(2 pi u')
         radius = np.sqrt(-2 * np.log(1 - u[:, :8]))  # (count / 16, 8)
         angle = 2 * np.pi * u[:, 8:]  # (count / 16, 8)
@@ -224,6 +224,7 @@ def draw_table() -> None:
     ax.set_xticks(range(27), LETTERS)
     ax.set_yticks(range(27), LETTERS)
     ax.set(xlabel="next letter (. is the end)", ylabel="letter (. is the start)")
+    ax.grid(visible=False)
     ax.figure.colorbar(image, label="probability", extend="max")
 
 

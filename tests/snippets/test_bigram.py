@@ -34,6 +34,9 @@ def test_emma_is_five_pairs():
     N = bigram.count_pairs(["emma"])
     assert N.shape == (27, 27)
     assert N.sum() == 5
+    assert N.dtype == np.int64
+    alphabet = bigram.count_pairs([bigram.LETTERS[1:]])
+    np.testing.assert_array_equal(alphabet, np.roll(np.eye(27), 1, axis=1))
     assert N[0, 5] == N[5, 13] == N[13, 13] == N[13, 1] == N[1, 0] == 1
 
 
@@ -130,6 +133,8 @@ def test_softmax_equals_torch_and_does_not_overflow():
         bigram.softmax(W), torch.softmax(torch.from_numpy(W), 1), **TIGHT
     )
     np.testing.assert_allclose(bigram.softmax(W + 5000), bigram.softmax(W), rtol=1e-9)
+    far = W + 3000 * np.arange(27)[:, None]  # each row has a largest of its own
+    np.testing.assert_allclose(bigram.softmax(far), bigram.softmax(W), rtol=1e-9)
 
 
 def test_the_draws_are_those_of_torch():
