@@ -89,8 +89,7 @@ def softmax(x: Floats) -> Floats:
 # and leaves the vectors as empty boxes. Any vectors with these products will do. Ours
 # are whole numbers: $q_1 = (8, 4, 0)$, $k_1 = (12, 4, 1)$, $k_2 = (10, 4, 2)$.
 
-# %%
-WORDS = ("Thinking", "Machines")
+# %% The boxes
 X = np.array([[1.0, 0, 1, 0], [0, 1, 0, 1]])  # (2, 4)
 W_Q = np.array([[5.0, 3, 0], [2, 1, 1], [3, 1, 0], [1, 6, 1]])  # (4, 3)
 W_K = np.array([[7.0, 3, 1], [6, 2, 1], [5, 1, 0], [4, 2, 1]])  # (4, 3)
@@ -98,6 +97,7 @@ W_V = np.array([[1.0, 0, 2], [0, 3, 1], [0, 0, 1], [1, 1, 0]])  # (4, 3)
 D_K = 64  # the width of a real query
 
 
+# %%
 def walk() -> str:
     """The six steps for the two words: each array's name, shape and content."""
     arrays = {"x": X, **six_steps(X, W_Q, W_K, W_V, D_K)}
