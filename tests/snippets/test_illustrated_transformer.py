@@ -152,6 +152,10 @@ def test_the_likeliest_words_are_the_translation():
     assert it.VOCABULARY[3] == "thanks"
 
 
+def test_the_untrained_words_are_nearly_alike():
+    assert it.UNTRAINED.tolist() == [0.2, 0.2, 0.1, 0.2, 0.2, 0.1]
+
+
 @pytest.mark.parametrize("target", [-1, 6])
 def test_loss_refuses_an_unknown_word(target):
     with pytest.raises(
