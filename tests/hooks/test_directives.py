@@ -528,6 +528,17 @@ def test_what_needs_pytorch_has_no_button(expander, project):
     assert "Needs PyTorch" in soup(notebook_card(asked)).text
 
 
+def test_what_takes_data_from_scikit_learn_has_no_button(expander, project):
+    project.snippet = project.snippet.replace(
+        "import math", "import math\nimport numpy\nimport sklearn"
+    )
+    asked = replace(expander(), python_in_page=True)
+    card = soup(asked.card())
+    assert not card.select("button")
+    assert "code in NumPy and scikit-learn" in card.text
+    assert "Needs scikit-learn" in soup(notebook_card(asked)).text
+
+
 def notebook_card(expander: Expander) -> str:
     execution = expander.site.executions["demo"]
     return expander.block("notebook-card", execution=execution)
