@@ -24,7 +24,7 @@ Learning* (2015), chapter 3, for the counts.
 **Differs from the source:** examples are rows, so $W a$ is written `a @ W.T`.
 
 **Checked against:** torch autograd and `torch.nn.Linear` (1e-10 in float64);
-`torch.optim.SGD`, whose loss curve ours follows step by step.
+scikit-learn's `MLPClassifier`, whose loss curve ours follows step by step.
 
 **Takes:** about 3 s on one core.
 

@@ -1,11 +1,14 @@
-"""snippets/mlp.py against torch, Mazur's printed figures and by hand."""
+"""snippets/mlp.py against torch, scikit-learn, Mazur's printed figures and by hand."""
 
 import math
+import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 
 import mlp
 from mlp import Layer
@@ -243,38 +246,36 @@ def test_moons_are_half_circles():
 
 
 # ------------------------------------------------------------------ training
-def test_the_loss_curve_is_that_of_torch():
+def test_the_loss_curve_is_that_of_scikit_learn():
     rng = np.random.default_rng(6)
     x, y = mlp.moons(120, 0.1, rng)
     layers = mlp.init_layers([2, 6, 5, 1], ["tanh", "tanh", "identity"], rng)
-    net = torch.nn.Sequential()
-    for layer in layers:
-        linear = torch.nn.Linear(*layer.W.shape[::-1], dtype=torch.float64)
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(layer.W))
-            linear.bias.copy_(torch.from_numpy(layer.b))
-        net.extend([linear, torch.nn.Tanh()])
-    net = net[:-1]  # the last layer gives log-odds
-    sgd = torch.optim.SGD(net.parameters(), lr=0.7)
-    curve = []
-    for _ in range(80):
-        sgd.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            net(torch.from_numpy(x)), torch.from_numpy(y)
-        )
-        loss.backward()
-        sgd.step()
-        curve.append(loss.item())
-
+    net = MLPClassifier(
+        (6, 5),
+        activation="tanh",
+        solver="sgd",
+        alpha=0.0,
+        batch_size=len(x),
+        learning_rate_init=0.7,
+        momentum=0.0,
+        nesterovs_momentum=False,
+        shuffle=False,
+        warm_start=True,
+        max_iter=1,
+        n_iter_no_change=1000,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        net.fit(x, y[:, 0])  # makes the arrays, which we then fill
+        net.coefs_ = [layer.W.T.copy() for layer in layers]
+        net.intercepts_ = [layer.b.copy() for layer in layers]
+        net.set_params(max_iter=80).fit(x, y[:, 0])
     trained, losses = mlp.descend(layers, x, y, lr=0.7, n_steps=80)
-    np.testing.assert_allclose(losses, curve, rtol=1e-9)
-    for layer, linear in zip(trained, net[::2], strict=True):
-        np.testing.assert_allclose(
-            layer.W, linear.weight.detach(), rtol=1e-8, atol=1e-10
-        )
-        np.testing.assert_allclose(layer.b, linear.bias.detach(), rtol=1e-8, atol=1e-10)
-    hits = (net(torch.from_numpy(x)) > 0) == torch.from_numpy(y == 1)
-    assert mlp.accuracy(trained, x, y) == hits.double().mean().item()
+    np.testing.assert_allclose(losses, net.loss_curve_[-80:], rtol=1e-9)
+    for layer, W, b in zip(trained, net.coefs_, net.intercepts_, strict=True):
+        np.testing.assert_allclose(layer.W, W.T, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(layer.b, b, rtol=1e-8, atol=1e-10)
+    assert mlp.accuracy(trained, x, y) == net.score(x, y[:, 0])
     assert losses[-1] < 0.8 * losses[0]
 
 
