@@ -101,6 +101,17 @@ def test_the_polygon_is_the_interpolation_of_numpy():
     np.testing.assert_allclose(outside, [np.cos(-1), np.cos(3) + 2 * slope], **TIGHT)
 
 
+def test_one_unit_is_a_line_or_a_step():
+    x = np.array([0.5, 1.0, 1.75])
+    line = ua.polygon(np.exp, np.array([0.0, 2.0]))
+    expected = 1 + x * (math.exp(2) - 1) / 2
+    np.testing.assert_allclose(ua.evaluate(line, x), expected, **TIGHT)
+    step = ua.staircase(np.exp, 0.0, 2.0, 1)
+    low, high = math.exp(0.5), math.exp(1.5)
+    expected = [low, (low + high) / 2, high]
+    np.testing.assert_allclose(ua.evaluate(step, x), expected, **TIGHT)
+
+
 @pytest.mark.parametrize("n", [4, 8, 32])
 def test_the_polygon_keeps_its_bound(n):
     net = ua.polygon(np.sin, np.linspace(0, H, n + 1))
