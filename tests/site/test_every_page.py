@@ -18,6 +18,7 @@ SOURCES = [
 ]
 PAGES = [
     "index.html",
+    "path.html",
     "findings.html",
     "about.html",
     "snippets/index.html",
