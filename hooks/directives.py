@@ -5,9 +5,11 @@ spaces below it belongs to it. Blocks are laid out by the templates in
 `overrides/blocks/`.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import starmap
 from pathlib import Path
 from textwrap import dedent, indent
@@ -16,7 +18,15 @@ import jinja2
 from markupsafe import Markup
 
 from errors import ContentError
-from pages import FENCE, Exercise, Question, SourcePage, printed, scientific
+from pages import (
+    FENCE,
+    Exercise,
+    Question,
+    SourcePage,
+    printed,
+    scientific,
+    tolerance,
+)
 from site_model import SiteModel
 
 DIRECTIVE = (
@@ -178,16 +188,33 @@ class Expander:
         answer = question.answer
         if question.see:
             answer += f"\n\n[Where it is explained](#{question.see})"
+        name = self.question_id(question)
         if question.choices and question.right:
-            listed = "\n".join(f"1. {self.expand(c)}" for c in question.choices)
             right = " and ".join(map(str, sorted(question.right)))
-            return f"{self.expand(question.ask)}\n\n{listed}\n\n" + self._folded(
+            form = self.block("question", question=question, name=name)
+            return f"{form}\n\n" + self._folded(
                 "question", "Answer", f"**{right}.** {answer}"
             )
         if question.number:
             number = self.number(question.number)
-            answer = f"**{printed(number)}.** {answer}"
+            form = self.block(
+                "question",
+                question=question,
+                name=name,
+                number=number,
+                # the digits shown must do where no tolerance is stated
+                tolerance=tolerance(Decimal(number), question.within or "0.0001 %"),
+            )
+            return f"{form}\n\n" + self._folded(
+                "question", "Answer", f"**{printed(number)}.** {answer}"
+            )
         return self._folded("question", question.ask, answer)
+
+    def question_id(self, question: Question) -> str:
+        """A name that stays as long as the page and the words of the question do."""
+        assert self.page
+        words = f"{self.page.key}\n{question.ask}"
+        return f"q-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
 
     def number(self, number: str) -> str:
         """A number as it stands, or the value behind `snippet.key`."""
@@ -202,12 +229,26 @@ class Expander:
     def _exercise(self, number: int, exercise: Exercise) -> str:
         parts = [f"**Exercise {number}.** {self.expand(exercise.task)}"]
         if exercise.start and exercise.check:
-            parts.append(f"```python\n{exercise.start}\n```")
+            parts.append(f"```{{.python .start}}\n{exercise.start}\n```")
             check = f"```python\n{exercise.check}\n```"
-            parts.append(self._folded("solution", "What checks it", check))
+            parts.append(self._folded("solution check", "What checks it", check))
         parts += [self._folded("solution", "Hint", hint) for hint in exercise.hints]
         parts.append(self._folded("solution", "Solution", exercise.solution))
-        return "\n\n".join(parts)
+        text = "\n\n".join(parts)
+        if not (exercise.start and exercise.check and self.python_in_page):
+            return text
+        imports = " ".join(self._imports(exercise))
+        return (
+            f'<div class="exercise" id="exercise-{number}" data-imports="{imports}"'
+            f" markdown>\n\n{text}\n\n</div>"
+        )
+
+    def _imports(self, exercise: Exercise) -> list[str]:
+        code = "\n".join(
+            filter(None, [exercise.start, exercise.check, exercise.solution])
+        )
+        found = re.findall(r"^(?:from|import) (\w+)", code, re.M)
+        return sorted(set(found) & self.site.executions.keys())
 
     def _cite(self, match: re.Match[str]) -> str:
         return f"```bibtex\n{self._own_page(match).facts.bibtex}\n```"
