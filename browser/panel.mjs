@@ -9,7 +9,7 @@ import { tags } from "@lezer/highlight";
 
 const KEPT = 200_000; // letters of output on the page, the newest
 const here = new URL(import.meta.url);
-const panels = new Map(); // one per snippet and page
+const panels = new Map(); // one per snippet or exercise of the page
 
 const color = (name) => ({ color: `var(--md-code-hl-${name}-color)` });
 const look = [
@@ -244,13 +244,13 @@ export async function open(name, file, place, opener) {
  * `imports` are the addresses of the snippets that its code imports; `solved` is called
  * whenever what the reader wrote passes `check`.
  */
-export async function solve(name, { start, check, imports, solved }, place, opener) {
-  if (!panels.has(name)) {
+export async function solve(id, { start, check, imports, solved }, place, opener) {
+  if (!panels.has(id)) {
     const files = {};
     for (const file of imports) files[file.pathname.split("/").pop()] = await text(file);
-    panels.set(name, new Panel(name, start, { check, files, solved }));
+    panels.set(id, new Panel("exercise", start, { check, files, solved }));
   }
-  const panel = panels.get(name);
+  const panel = panels.get(id);
   panel.show(place, opener);
   panel.editor.focus();
 }

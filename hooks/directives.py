@@ -6,9 +6,10 @@ spaces below it belongs to it. Blocks are laid out by the templates in
 """
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import starmap
 from pathlib import Path
@@ -36,6 +37,7 @@ DIRECTIVE = (
 VALUE = (  # a word alone is a slip, unless it stands tight: TeX and BibTeX write {{a}}
     r"\{\{(?P<value>\s*\w+\.[^\s:{}]+|\s+\w+(?=\s))\s*(?::(?P<format>[^{}\n]*))?\}\}"
 )
+LINK = re.compile(r"\]\((?P<target>(?!\w+:)[^)\s]+)\)")  # within the site
 EXPANDED = re.compile(f"{FENCE.pattern}|{DIRECTIVE}|{VALUE}", re.M | re.S)
 BLOCKS = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "overrides/blocks"),
@@ -107,6 +109,7 @@ class Expander:
             "totals": self._whole_site_block,
             "path": self._whole_site_block,
             "tracks": self._whole_site_block,
+            "deck": self._deck,
             "reading-list": self._whole_site_block,
             "findings": self._findings,
             "snippets": self._whole_site_block,
@@ -185,36 +188,27 @@ class Expander:
         return "\n\n".join(map(self._question, self._own_page(match).facts.questions))
 
     def _question(self, question: Question) -> str:
-        answer = question.answer
+        assert self.page
+        name = _identity("q", self.page.key, question.ask)
+        answer, form = question.answer, ""
         if question.see:
             answer += f"\n\n[Where it is explained](#{question.see})"
-        name = self.question_id(question)
         if question.choices and question.right:
             right = " and ".join(map(str, sorted(question.right)))
-            form = self.block("question", question=question, name=name)
-            return f"{form}\n\n" + self._folded(
-                "question", "Answer", f"**{right}.** {answer}"
-            )
+            answer = f"**{right}.** {answer}"
+            form = self.block("question", question=question)
         if question.number:
             number = self.number(question.number)
+            answer = f"**{printed(number)}.** {answer}"
+            # the digits shown must do where no tolerance is stated
+            allowed = tolerance(Decimal(number), question.within or "0.0001 %")
             form = self.block(
-                "question",
-                question=question,
-                name=name,
-                number=number,
-                # the digits shown must do where no tolerance is stated
-                tolerance=tolerance(Decimal(number), question.within or "0.0001 %"),
+                "question", question=question, number=number, tolerance=allowed
             )
-            return f"{form}\n\n" + self._folded(
-                "question", "Answer", f"**{printed(number)}.** {answer}"
-            )
-        return self._folded("question", question.ask, answer)
-
-    def question_id(self, question: Question) -> str:
-        """A name that stays as long as the page and the words of the question do."""
-        assert self.page
-        words = f"{self.page.key}\n{question.ask}"
-        return f"q-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
+        folded = self._folded("question", "Answer" if form else question.ask, answer)
+        return (
+            f'<div class="asked" id="{name}" markdown>\n\n{form}\n\n{folded}\n\n</div>'
+        )
 
     def number(self, number: str) -> str:
         """A number as it stands, or the value behind `snippet.key`."""
@@ -237,10 +231,12 @@ class Expander:
         text = "\n\n".join(parts)
         if not (exercise.start and exercise.check and self.python_in_page):
             return text
+        assert self.page
+        name = _identity("e", self.page.key, exercise.task)
         imports = " ".join(self._imports(exercise))
         return (
-            f'<div class="exercise" id="exercise-{number}" data-imports="{imports}"'
-            f" markdown>\n\n{text}\n\n</div>"
+            f'<div class="exercise" id="{name}" data-imports="{imports}" markdown>'
+            f"\n\n{text}\n\n</div>"
         )
 
     def _imports(self, exercise: Exercise) -> list[str]:
@@ -249,6 +245,20 @@ class Expander:
         )
         found = re.findall(r"^(?:from|import) (\w+)", code, re.M)
         return sorted(set(found) & self.site.executions.keys())
+
+    def _deck(self, match: re.Match[str]) -> str:
+        """The questions of every page, with links that lead from here to there."""
+        parts = []
+        for page in self.site.in_reading_order:
+            questions = "\n\n".join(
+                map(replace(self, page=page)._question, page.facts.questions)
+            )
+            parts.append(
+                f'<section data-page="{page.key}" markdown>\n\n'
+                f"### [{page.facts.title}]({page.key}.md)\n\n"
+                f"{_links_from_root(questions, page.key)}\n\n</section>"
+            )
+        return "\n\n".join(parts)
 
     def _cite(self, match: re.Match[str]) -> str:
         return f"```bibtex\n{self._own_page(match).facts.bibtex}\n```"
@@ -300,3 +310,23 @@ class Expander:
                 "give the page the front matter of a source, or take the line out",
             )
         return self.page
+
+
+def _identity(kind: str, key: str, words: str) -> str:
+    """A name that stays as long as the page's key and the words do."""
+    digest = hashlib.sha256(f"{key}\n{words}".encode()).hexdigest()
+    return f"{kind}-{digest[:12]}"
+
+
+def _links_from_root(text: str, key: str) -> str:
+    """The Markdown of the page `key` with links that hold on a page at the root."""
+
+    def moved(match: re.Match[str]) -> str:
+        target = match["target"]
+        if target.startswith("#"):
+            return f"]({key}.md{target})"
+        return (
+            f"]({posixpath.normpath(posixpath.join(posixpath.dirname(key), target))})"
+        )
+
+    return LINK.sub(moved, text)

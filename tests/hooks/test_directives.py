@@ -318,7 +318,7 @@ def test_choices_are_a_form_before_the_folded_answer(expand, project):
     page = soup(expand("::: questions"))
     form = page.select_one("form.check")
     assert form["data-right"] == "2"
-    assert form.legend.text == r"What is \(1 + 0\)?"
+    assert form.legend.text.strip() == r"What is \(1 + 0\)?"
     labels = [label.text.strip() for label in form.select("label")]
     assert labels == ["1. one", r"2. \(1\)", "3. two"]
     assert [(box["type"], box["value"]) for box in form.select("input")] == [
@@ -327,7 +327,7 @@ def test_choices_are_a_form_before_the_folded_answer(expand, project):
         ("radio", "3"),
     ]
     assert form.button.has_attr("hidden")  # a button that does nothing is not shown
-    folded = form.find_next_sibling()
+    folded = page.select_one(".asked details")
     assert folded.summary.text == "Answer"
     assert folded.select_one("p").text == r"2. It is \(0 + 1\)."
 
@@ -359,8 +359,8 @@ def test_a_question_keeps_its_name_whatever_stands_before_it(expand, project):
         question |= {"choices": ["a", "b"], "right": "1"}
 
     def names() -> dict[str, str]:
-        forms = soup(expand("::: questions")).select("form")
-        return {form.legend.text: form["id"] for form in forms}
+        asked = soup(expand("::: questions")).select(".asked:has(form)")
+        return {question.legend.text: question["id"] for question in asked}
 
     before = names()
     project.page["questions"].reverse()
@@ -381,6 +381,26 @@ def test_an_answer_links_to_its_explanation(expand, project):
     project.page["questions"][0]["see"] = "what-it-teaches"
     link = soup(expand("::: questions")).select_one("details.question a")
     assert link["href"] == "#what-it-teaches"
+
+
+def test_the_deck_has_the_questions_of_all_pages_with_links_from_the_root(
+    expander, project
+):
+    project.page["questions"][0]["answer"] = "See [looms](looms.md) and [it](#cite)."
+    project.write_page(
+        "engines/looms", {**project.page, "title": "Looms"}, project.body
+    )
+    project.entries.append({"page": "engines/looms"})
+    page = soup(expander(None).expand("::: deck"))
+    keys = [section["data-page"] for section in page.select("section")]
+    assert keys == ["engines/notes", "engines/looms"]
+    first, second = (section.select_one(".asked") for section in page.select("section"))
+    assert [link["href"] for link in first.select("a")] == [
+        "engines/looms.md",
+        "engines/notes.md#cite",
+    ]
+    assert second.select("a")[1]["href"] == "engines/looms.md#cite"
+    assert first["id"] != second["id"]  # the same words on another page
 
 
 def test_a_graded_exercise_shows_its_start_and_folds_hints_and_checks(expand, project):
