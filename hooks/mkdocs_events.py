@@ -20,6 +20,16 @@ from search import with_distinct_nodes
 from security import with_policy
 from site_model import SiteModel, load_site
 from stylesheet import with_one_sheet, write_sheet
+from take_along import (
+    anki_package,
+    feed,
+    last_changes,
+    plain_page,
+    references,
+    service_worker,
+    table_of_contents,
+    zip_site,
+)
 from tex import typeset_marked
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +68,7 @@ UNNAMED_DIALOG = 'data-md-component="search" role="dialog"'  # the theme's
 
 _site: SiteModel
 _parser: markdown.Markdown
+_plain: dict[str, str] = {}  # a page's key → its Markdown, to take along
 _serving = False
 _pyodide: dict[str, Path] = {}
 
@@ -112,6 +123,7 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
         return text  # a notebook's JSON, which mkdocs-jupyter reads by itself
     expander = _expander(page, config)
     if expander.page:
+        _plain[expander.page.key] = plain_page(expander, text)
         # a topic is what its own name asks for, though other pages say it more often
         page.meta["search"] = {"boost": 4 if page.is_index else 2}
         text = f"# {expander.page.facts.title}\n\n{expander.card()}\n\n{text}"
@@ -144,6 +156,7 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
     return with_policy(with_one_sheet(output))
 
 
+@event_priority(-200)  # after the plugins: the zip has what they write
 def on_post_build(config: MkDocsConfig) -> None:
     """Join the style sheets, now that all pages are there, and mend the search."""
     site = Path(config.site_dir)
@@ -156,6 +169,23 @@ def on_post_build(config: MkDocsConfig) -> None:
     [search] = site.glob("assets/javascripts/workers/search.*.min.js")
     mended = with_distinct_nodes(search.read_text(encoding="utf-8"))
     search.write_text(mended, encoding="utf-8")
+    if not _serving:
+        _write_what_is_taken_along(site, config)
+
+
+def _write_what_is_taken_along(site: Path, config: MkDocsConfig) -> None:
+    for key, text in _plain.items():
+        (site / f"{key}.md").write_text(text, encoding="utf-8")
+    (site / "references.bib").write_text(references(_site), encoding="utf-8")
+    contents = table_of_contents(_site, config.site_name, config.site_description or "")
+    (site / "llms.txt").write_text(contents, encoding="utf-8")
+    changes = last_changes(ROOT, list(_site.in_reading_order))
+    text = feed(_site, config.site_name, changes)
+    (site / "feed.xml").write_text(text, encoding="utf-8")
+    expander = Expander(_site, "the deck", None, "", partial(_fragment, _parser))
+    (site / "rederived.apkg").write_bytes(anki_package(expander))
+    zip_site(site, site / "rederived.zip")
+    (site / "sw.js").write_text(service_worker(site), encoding="utf-8")
 
 
 def _execution(page: Page) -> Execution | None:
