@@ -149,7 +149,7 @@ def backward(
 
 # %%
 def cross_entropy_backward(probs: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """dL/dlogits (B, V) from the probabilities (B, V): thirteen lines of `backward`."""
+    """dL/dlogits (B, V) from the probabilities (B, V): eleven lines of `backward`."""
     # dL/dlogits = (softmax(logits) - onehot(y)) / B
     d_logits = probs.copy()  # (B, V)
     d_logits[range(len(y)), y] -= 1

@@ -86,11 +86,10 @@ def test_not_every_list_of_tokens_is_a_text():
     assert bpe.decode([97, 0xEC, 97], {}) == "a\ufffda"
 
 
-def test_tokens_per_character():
+def test_lengths():
     merges = bpe.train("aaabdaaabac", 3)
-    lengths = bpe.tokens_per_character("aaabdaaabac", merges)
-    assert lengths == [11 / 11, 9 / 11, 7 / 11, 5 / 11]
-    assert bpe.tokens_per_character("é안", {}) == [2.5]
+    assert bpe.lengths("aaabdaaabac", merges) == [11, 9, 7, 5]
+    assert bpe.lengths("é안", {}) == [5]
 
 
 def test_the_numbers():
@@ -101,6 +100,13 @@ def test_the_numbers():
     for name, text in (("learned", bpe.LEARNED), *bpe.OTHERS.items()):
         expected[f"{name}_before"] = len(text.encode()) / len(text)
         expected[f"{name}_after"] = len(earliest_first(text, merges)) / len(text)
+    ids, often = list(bpe.LEARNED.encode()), 0
+    for pair, new in merges.items():
+        often += [*itertools.pairwise(ids)].count(pair) > 1
+        ids = bpe.merge(ids, pair, new)
+    expected["merges_of_pairs"] = often
+    starts = [n for n in range(200) if bpe.encode(bpe.LEARNED[:n], merges)[1:] == []]
+    expected["longest_token"] = max(starts)  # the sonnet's beginning, as one token
     assert results == expected
     assert {*bpe.OTHERS} == {"english", "korean"}
     assert results["learned_before"] == results["english_before"] == 1
@@ -167,15 +173,21 @@ def test_tokens_that_are_no_text_are_shown_all_the_same(tmp_path, capsys):
 
 
 def test_own_text_as_a_program(tmp_path):
+    """Read as UTF-8 even where the system has another encoding."""
     (tmp_path / "input.txt").write_text("été\n" * 80, encoding="utf-8")
-    command = [sys.executable, "-I", str(Path(bpe.__file__)), "--text", "input.txt"]
+    command = [sys.executable, str(Path(bpe.__file__)), "--text", "input.txt"]
     done = subprocess.run(
         [*command, "--merges", "6"],
         cwd=tmp_path,
         capture_output=True,
         check=True,
         encoding="utf-8",
-        env={"PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"},
+        env={
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "LC_ALL": "C",
+        },
     )
     assert done.stdout.startswith("   256 'é'\n")
     assert done.stdout.split()[-4:] == ["bytes", "480", "tokens", "20"]
