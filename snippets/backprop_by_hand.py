@@ -51,7 +51,7 @@ def forward(p: SimpleNamespace, x: np.ndarray, y: np.ndarray) -> SimpleNamespace
         raise ValueError(f"x must be (B, T), y (B,), B > 1, got {x.shape}, {y.shape}")
     v = SimpleNamespace()
     v.emb = p.C[x]  # (B, T, E)
-    v.flat = v.emb.reshape(B, -1)  # (B, T E)
+    v.flat = v.emb.reshape(B, len(p.W1))  # (B, T E)
     v.z = v.flat @ p.W1 + p.b1  # (B, H)
     v.mean = v.z.sum(axis=0) / B  # (H,)
     v.centered = v.z - v.mean  # (B, H)
@@ -190,7 +190,7 @@ def torch_randn(n: int, bits: np.random.RandomState) -> np.ndarray:
     if n % 16 == 0:
         return pairs(n)
     z = np.append(pairs(n // 16 * 16), np.zeros(n % 16))  # (n,)
-    bits.randint(0, 2**32, n % 16, dtype=np.uint32)  # drawn, then not used
+    bits.bytes(4 * (n % 16))  # n % 16 draws that are not used
     z[-16:] = pairs(16)  # a last block that is not whole: 16 anew, from the end
     return z
 

@@ -67,7 +67,18 @@ def test_every_value_and_every_gradient_equals_autograd():
         np.testing.assert_allclose(ours, expected[name].detach(), **TIGHT)
     assert vars(d).keys() == expected.keys() - {"loss"}
     for name, ours in vars(d).items():
+        assert ours.shape == expected[name].shape
         np.testing.assert_allclose(ours, expected[name].grad, **TIGHT, err_msg=name)
+
+
+def test_the_gradient_of_the_maximum_is_passed_on_though_it_is_rounding():
+    p, x, y = random_case()
+    v = by_hand.forward(p, x, y)
+    d = by_hand.backward(p, x, y, v)
+    assert np.abs(d.top).max() > 0
+    np.testing.assert_array_equal(d.top, -d.shifted.sum(axis=1, keepdims=True))
+    expected = d.shifted + d.top * (v.logits == v.top)
+    np.testing.assert_array_equal(d.logits, expected)
 
 
 def test_the_loss_equals_the_library():
