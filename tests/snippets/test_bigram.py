@@ -185,7 +185,7 @@ def test_the_numbers_of_the_network(results):
         assert results[f"net_{k}"] == pytest.approx(value, abs=2e-6)
     assert results["net_0_pairs"] == pytest.approx(3.758954, abs=2e-6)
     # 400 steps by autograd
-    N = torch.tensor(bigram.course_counts()) / 228146
+    N = torch.tensor(bigram.course_counts() / 228146)
     W = torch.tensor(bigram.course_start(), requires_grad=True)
     for _ in range(400):
         loss = -(N * W.log_softmax(1)).sum() + 0.01 * (W**2).mean()
