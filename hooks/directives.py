@@ -109,6 +109,7 @@ class Expander:
             "totals": self._whole_site_block,
             "path": self._whole_site_block,
             "tracks": self._whole_site_block,
+            "glossary": self._whole_site_block,
             "deck": self._deck,
             "reading-list": self._whole_site_block,
             "findings": self._findings,
