@@ -128,7 +128,7 @@ def visible(n: int, objective: str) -> Bools:
 
 # %%
 def stationary(P: Floats) -> Floats:
-    """The long-run share of each word (V,), for transitions P (V, V) from row to column.
+    """Long-run share of each word (V,), for transitions P (V, V), row to column.
 
     Raises ValueError unless P is square and its rows are distributions.
     """

@@ -174,9 +174,9 @@ def example() -> tuple[Floats, list[State]]:
 
 def draw_stream() -> None:
     """Two panels over ten scores that arrive one by one. Left: the scores as dots and
-    the running maximum as a staircase above them, with four steps. Right: the running sum,
-    relative to the running maximum, drops wherever the maximum steps up; multiplied by
-    the exponential of the maximum it only grows, and ends at the true sum.
+    the running maximum as a staircase above them that rises three times. Right: the
+    running sum, relative to the running maximum, falls where the maximum rises far;
+    relative to the last maximum it only grows, and both end at the same sum.
     """
     import matplotlib.pyplot as plt
 
