@@ -6,10 +6,9 @@ A matrix that is rewritten at every step is a memory: add the outer product of a
 and a key, and the key will bring the value back. Read with a query, this memory from
 1991 gives what attention gives when its softmax is left out.
 
-**Source:** Jürgen Schmidhuber, *Learning to Control Fast-Weight Memories* (1992), in the
-reading of Imanol Schlag et al., *Linear Transformers Are Secretly Fast Weight
-Programmers* (2021), sections 3 and 4; the list: Sebastian Raschka, *Understanding Large
-Language Models* (2023).
+**Source:** Jürgen Schmidhuber, *Learning to Control Fast-Weight Memories* (1992), as
+read by Imanol Schlag et al., *Linear Transformers Are Secretly Fast Weight Programmers*
+(2021); the list: Sebastian Raschka, *Understanding Large Language Models* (2023).
 
 | symbol | name | shape |
 | --- | --- | --- |

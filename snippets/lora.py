@@ -4,7 +4,7 @@ r"""
 
 Leave a trained matrix $W_0$ alone and learn only what is to be added to it, as a
 product of two thin matrices, $\frac{\alpha}{r} B A$. There is far less to train, and
-after training the product can be added to $W_0$, so that the model is as fast as before.
+after training the product can be added to $W_0$: the model is as fast as before.
 
 **Source:** Edward Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*
 (2021), eq. 3, section 4.2, Tables 2 to 4; the list: Sebastian Raschka, *Understanding

@@ -76,10 +76,11 @@ def test_loss_and_gradient_equal_autograd(tokens):
 
 
 def test_large_logits_do_not_overflow():
-    logits = np.array([[[1000.0, 0.0, -1000.0]]])
-    loss, gradient = o.cross_entropy(logits, np.array([[1]]), np.array([[True]]))
-    assert loss == 1000
-    np.testing.assert_array_equal(gradient, [[[1, -1, 0]]])
+    logits = np.array([[[1000.0, 0.0, -1000.0], [-5000.0, -5000.0, -9000.0]]])
+    loss, gradient = o.cross_entropy(logits, np.array([[1, 0]]), np.ones((1, 2)) > 0)
+    assert loss == pytest.approx((1000 + math.log(2)) / 2)
+    want = [[[0.5, -0.5, 0], [-0.25, 0.25, 0]]]
+    np.testing.assert_allclose(gradient, want, **TIGHT)
 
 
 def test_the_causal_shift_by_hand():
@@ -232,6 +233,17 @@ def test_numbers():
     assert result == pytest.approx(want, rel=1e-9)
 
 
+def test_the_simulation_can_be_repeated():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(1000, 30522, size=(1000, 1000))
+    seen, chosen = o.corrupt(tokens, 30522, 103, rng)
+    result = o.numbers()
+    assert result["chosen_percent"] == pytest.approx(chosen.sum() / 1e4)
+    assert result["masked_percent_of_all"] == pytest.approx((seen == 103).sum() / 1e4)
+    kept = (chosen & (seen == tokens)).sum()
+    assert result["kept_percent_of_chosen"] == pytest.approx(100 * kept / chosen.sum())
+
+
 def test_the_shares_add_up():
     result = o.numbers()
     of_all = [result[f"{x}_percent_of_all"] for x in ("masked", "random", "kept")]
@@ -261,7 +273,7 @@ def test_bad_input_is_named(tokens):
         with pytest.raises(ValueError, match=r"P has shape .*, want \(V, V\)"):
             o.stationary(bad)
     for bad in ([[0.5, 0.4], [0.5, 0.5]], [[1.5, -0.5], [0.5, 0.5]]):
-        with pytest.raises(ValueError, match="P has a row that is no distribution"):
+        with pytest.raises(ValueError, match=r"^P has a row that is no distribution$"):
             o.stationary(np.array(bad))
     for stay in (0, 1):
         with pytest.raises(ValueError, match=f"stay is {stay}, want strictly"):
