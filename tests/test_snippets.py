@@ -32,14 +32,18 @@ each_snippet = pytest.mark.parametrize("name", NAMES)
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """Run a snippet as a program: empty folder, no network, one thread."""
+    """Run a snippet as a program: empty folder, no network, one thread.
+
+    What else the environment says stays as the notebooks had it: it may choose the
+    kernels of linear algebra, and with them the last digits.
+    """
     cut = tmp_path_factory.mktemp("cut")
     (cut / "sitecustomize.py").write_text(NO_NETWORK)
 
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         empty = tmp_path_factory.mktemp("empty")
         environment = {
-            "PATH": os.environ["PATH"],
+            **os.environ,
             "PYTHONPATH": str(cut),
             "OMP_NUM_THREADS": "1",
         }
