@@ -5,9 +5,10 @@ r"""
 Two convolutions, one max-pool and two dense layers, forward and backward, a whole batch
 at a time; and two optimisers, Adam and what the source has under that name.
 
-**Source:** A. Escontrela, *Convolutional Neural Networks from the ground up* (2018), its
-repository Numpy-CNN: `CNN/forward.py`, `CNN/backward.py`, `CNN/network.py`. Adam: D. P.
-Kingma and J. Ba, *Adam: A Method for Stochastic Optimization* (2015), algorithm 1.
+**Source:** A. Escontrela, *Convolutional Neural Networks from the ground up* (2018), in
+its repository Numpy-CNN: `CNN/forward.py`, `CNN/backward.py`, `CNN/network.py`. Adam:
+D. P. Kingma and J. Ba, *Adam: A Method for Stochastic Optimization* (2015),
+algorithm 1.
 
 | symbol | name | shape |
 | --- | --- | --- |
@@ -91,7 +92,7 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Cal
 
 # %% The pooling
 def max_pool(x: np.ndarray) -> tuple[np.ndarray, Callable]:
-    """The largest of each 2 by 2 pixels: x (N, C, H, W) -> y (N, C, H/2, W/2), backward.
+    """The largest of 2 by 2 pixels: x (N, C, H, W) -> y (N, C, H/2, W/2), backward.
 
     Raises:
         ValueError: H or W is odd.
@@ -117,7 +118,7 @@ def max_pool(x: np.ndarray) -> tuple[np.ndarray, Callable]:
 
 # %% The loss
 def cross_entropy(z: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """Logits z (N, K), labels (N,) -> the mean of -log softmax(z)[label], and dz (N, K).
+    """Logits z (N, K), labels (N,) -> mean of -log softmax(z)[label], and dz (N, K).
 
     Raises:
         ValueError: a label is not in 0 to K - 1.
@@ -142,7 +143,7 @@ def cross_entropy(z: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]
 def init_params(
     rng: np.random.Generator, side: int, F: int, K: int = 8, hidden: int = 128
 ) -> Params:
-    """Parameters for images of `side` by `side`, with K filters of F by F in each layer.
+    """Parameters for images of `side` by `side`; K filters of F by F in each layer.
 
     Raises:
         ValueError: what two convolutions leave is not even, or nothing.
