@@ -47,7 +47,8 @@ def test_a_page_at_every_width_in_light_and_dark(path, page, address, violations
                 "document.documentElement.scrollWidth - innerWidth"
             )
             assert overflow <= 0, (scheme, width)
-            if (scheme, width) != ("light", 768):
+            # the layout does not depend on the scheme, nor the colours on the width
+            if (scheme, width) in (("light", 390), ("light", 1280), ("dark", 1280)):
                 assert violations(page) == [], (scheme, width)
     own = (address, "data:", "blob:")
     assert [url for url in foreign if not url.startswith(own)] == []
@@ -62,7 +63,9 @@ def test_the_pages_tested_are_all_there_are(built):
 def search(page: Page, query: str) -> str:
     """The address of the first hit."""
     page.keyboard.press("s")
-    page.get_by_role("textbox", name="Search").press_sequentially(query)
+    box = page.get_by_role("textbox", name="Search")
+    box.fill(query[:-1])  # at once: no hit is for its first words alone
+    box.press_sequentially(query[-1])
     first = page.locator(".md-search-result__item a").first
     first.wait_for()
     return first.get_attribute("href") or ""
