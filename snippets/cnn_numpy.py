@@ -360,7 +360,7 @@ def draw_steps() -> None:
 def draw_training() -> None:
     """Training loss against the epoch, 1 to 8, five thin lines for each optimiser. Adam
     falls from the first epoch. The source's version stays on the dotted line at 2.3 for
-    two to three epochs, then falls more slowly. The sign alone has no such pause and
+    two to four epochs, then falls more slowly. The sign alone has no such pause and
     lies between the two.
     """
     import matplotlib.pyplot as plt
@@ -372,8 +372,8 @@ def draw_training() -> None:
             ax.plot(range(1, 9), losses, color=color, lw=1, label=label)
             label = "_"  # one entry in the legend
     ax.axhline(np.log(10), color="C3", ls=":", lw=1, label="ln 10, chance")
-    ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, 2.5))
-    ax.legend()
+    ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, 3))
+    ax.legend(ncols=2, loc="upper right")
 
 
 # %% tags=["active-ipynb"]
