@@ -369,7 +369,7 @@ def draw_training() -> None:
     _, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
     for color, (name, label) in zip(("C0", "C2", "C1"), labels.items(), strict=True):
         for losses in runs(name)[0][:, :8]:
-            ax.plot(range(1, 9), losses, color=color, lw=1, label=label)
+            ax.plot(range(1, 9), losses, color=color, ls="-", lw=1, label=label)
             label = "_"  # one entry in the legend
     ax.axhline(np.log(10), color="C3", ls=":", lw=1, label="ln 10, chance")
     ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, 3))
