@@ -146,7 +146,9 @@ def convolution_pairs(dtype: str, batch: int, side: int) -> dict[str, Pair]:
 
 
 def loops_pairs(dtype: str, batch: int, side: int) -> dict[str, Pair]:
-    """A layer with both gradients, vectorised and by loops: the other is not torch."""
+    """A layer with both gradients, vectorised and by loops, of up to 8 images."""
+    if batch > BATCHES[1]:  # the loops would take seconds a turn
+        return {}
     import numpy as np
 
     import cnn_loops
