@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 import attention
+import gradient_through_time
 import hello_logits
 import lstm
 import transformer_budget
@@ -17,6 +18,7 @@ SCRIPTS = Path(__file__).parents[2] / "docs/assets/pictures"
 PAGES = {
     "hello": "recurrent/karpathy-rnn-effectiveness.html",
     "belt": "recurrent/olah-lstm.html",
+    "reach": "deep-learning/vanishing-gradients.html",
     "root": "transformers/vaswani-attention.html",
     "vocabulary": "transformers/vaswani-attention.html",
 }
@@ -120,6 +122,23 @@ def vocabulary(size: int) -> tuple[list[list[str]], str]:
     return rows, f"vocabulary {size:,}: {count} of 11 rows hold"
 
 
+def short(x: float) -> str:
+    """A positive number in at most five characters."""
+    if x < 0.0005 or x >= 1000:
+        digits, power = f"{x:.0e}".split("e")
+        return f"{digits}e{int(power)}".replace("-", "−")
+    return f"{x:.{3 if x < 0.1 else 2 if x < 10 else 0}f}"
+
+
+def reach(activation: str, w: float, x: float) -> tuple[list[list[str]], str]:
+    states, slopes, left = gradient_through_time.one_unit(activation, w, x)
+    rows = [[fixed(v, 2) for v in row] for row in (states, slopes, w * slopes)]
+    return [*rows, [short(v) for v in left]], (
+        f"{activation}, weight {w:.1f}, input {fixed(x, 2)}: "
+        f"8 steps back the gradient is {short(left[-1])}"
+    )
+
+
 def ticked(picture: Locator) -> list[list[int]]:
     """The steps (from 0) of write, erase and read."""
     boxes = picture.get_by_role("checkbox").all()
@@ -142,6 +161,8 @@ def test_without_javascript_the_table_is_complete(name, browser, address):
         elif name == "belt":
             assert ticked(picture) == [[1, 6], [5], [3, 7]]
             assert (cells(picture), said(picture)) == belt(10, *ticked(picture))
+        elif name == "reach":
+            assert (cells(picture), said(picture)) == reach("tanh", 1.5, 0.2)
         elif name == "root":
             rows, norms, words = root(64, 1)
             assert (cells(picture), said(picture)) == (rows, words)
@@ -181,6 +202,44 @@ def test_the_belt_is_the_cell_of_the_snippet(page, address):
     picture.get_by_role("button", name="Reset").press("Enter")
     expect(picture.locator("output")).to_contain_text("forget bias 10.0")
     assert (cells(picture), said(picture)) == belt(10, *commands)
+
+
+def test_the_gradient_is_that_of_the_snippet(page, address):
+    picture = opened(page, address, "reach")
+    for activation, w, x in (
+        ("tanh", 1.5, 0),
+        ("tanh", 6, 0),
+        ("tanh", 0.1, 4),
+        ("tanh", 0.9, -0.05),
+        ("tanh", 1.5, 0.05),
+        ("sigmoid", 6, -2.9),
+        ("sigmoid", 6, -3),
+        ("sigmoid", 4, 1.35),
+        ("sigmoid", 0.3, 0),
+    ):
+        picture.get_by_label("activation").select_option(activation)
+        picture.get_by_label("weight").fill(str(w))
+        picture.get_by_label("input").fill(str(x))
+        assert (cells(picture), said(picture)) == reach(activation, w, x)
+        slider = picture.get_by_label("input")
+        assert slider.get_attribute("aria-valuetext") == fixed(x, 2)
+
+
+def test_the_bars_of_the_gradient_are_its_powers_of_ten(page, address):
+    picture = opened(page, address, "reach")
+    cell = picture.locator(".log td").last
+    height = "cell => parseFloat(getComputedStyle(cell).backgroundSize.split(' ')[1])"
+    for activation, w, x in (("tanh", 6, 0), ("sigmoid", 1, 0), ("tanh", 0.1, 4)):
+        picture.get_by_label("activation").select_option(activation)
+        picture.get_by_label("weight").fill(str(w))
+        picture.get_by_label("input").fill(str(x))
+        left = gradient_through_time.one_unit(activation, w, x)[2][-1]
+        assert float(cell.evaluate("c => c.style.getPropertyValue('--x')")) == (
+            pytest.approx(left, rel=1e-6)
+        )
+        # 1.1 rem of 20 pixels are four powers of ten
+        wanted = 22 * abs(max(np.log10(left) / 4, -1.5))
+        assert cell.evaluate(height) == pytest.approx(wanted, abs=0.01)
 
 
 def test_the_weights_are_those_of_the_snippet(page, address):
