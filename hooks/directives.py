@@ -224,9 +224,11 @@ class Expander:
         """The header of a source's page."""
         assert self.page
         facts = self.page.facts
-        labels = {self.site.executions[name].snippet.runs_on for name in facts.snippets}
-        needed = sorted(labels - {"Python alone"}) or ["Python alone"]
-        return self.block("card", facts=facts, runs_on=" and ".join(needed))
+        snippets = [self.site.executions[name].snippet for name in facts.snippets]
+        needed = sorted({label for snippet in snippets for label in snippet.needed})
+        *others, last = needed or ["Python alone"]
+        runs_on = f"{', '.join(others)} and {last}" if others else last
+        return self.block("card", facts=facts, runs_on=runs_on)
 
     def block(self, template: str, **context: object) -> str:
         """A template of `overrides/blocks/`, filled in, its lines not indented."""

@@ -142,7 +142,7 @@ def _key(snippet: Snippet) -> str:
         platform.python_version(),
         *(
             f"{package}=={version(package)}"
-            for package in ("numpy", "torch", "matplotlib")
+            for package in ("numpy", "torch", "matplotlib", "scikit-learn")
         ),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

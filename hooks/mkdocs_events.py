@@ -110,7 +110,8 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
         return text  # a notebook's JSON, which mkdocs-jupyter reads by itself
     expander = _expander(page, config)
     if expander.page:
-        page.meta["search"] = {"boost": 2}
+        # a topic is what its own name asks for, though other pages say it more often
+        page.meta["search"] = {"boost": 4 if page.is_index else 2}
         text = f"# {expander.page.facts.title}\n\n{expander.card()}\n\n{text}"
     return expander.expand(text)
 

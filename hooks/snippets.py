@@ -15,7 +15,8 @@ HEADER_FIELDS = ("Source", "Differs from the source", "Checked against", "Takes"
 VARIES = "Varies with the machine"
 BY_UP_TO = re.compile(r"`(\w+)` by up to (\d+(?:\.\d+)?)")
 FIELD = re.compile(r"^\*\*(?P<name>[^*]+):\*\*(?P<text>.*?)(?=\n\s*\n|\Z)", re.M | re.S)
-LIBRARIES = {"numpy": "NumPy", "torch": "PyTorch"}
+LIBRARIES = {"numpy": "NumPy", "torch": "PyTorch", "sklearn": "scikit-learn"}
+NOT_IN_A_BROWSER = ("torch", "sklearn")
 SYMBOL_NODES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -203,14 +204,26 @@ class Snippet:
         return {module: name for module, name in LIBRARIES.items() if module in modules}
 
     @property
+    def needed(self) -> list[str]:
+        """The larger of NumPy and PyTorch; then scikit-learn, if data come from it."""
+        of_arrays = [LIBRARIES[m] for m in ("numpy", "torch") if m in self.libraries]
+        of_data = [LIBRARIES[m] for m in ("sklearn",) if m in self.libraries]
+        return of_arrays[-1:] + of_data
+
+    @property
     def runs_on(self) -> str:
-        """`PyTorch`, `NumPy` or `Python alone`: the largest of its libraries."""
-        return next(reversed(self.libraries.values()), "Python alone")
+        """`PyTorch`, `NumPy and scikit-learn`, or `Python alone`."""
+        return " and ".join(self.needed) or "Python alone"
+
+    @property
+    def not_in_a_browser(self) -> list[str]:
+        """What it needs and Python in the page does not have, PyTorch first."""
+        return [LIBRARIES[m] for m in NOT_IN_A_BROWSER if m in self.libraries]
 
     @property
     def runs_in_a_browser(self) -> bool:
-        """Whether Python compiled for the browser can run it: there is no PyTorch."""
-        return self.runs_on != "PyTorch"
+        """Whether the Python that comes with the page can run it."""
+        return not self.not_in_a_browser
 
     @cached_property
     def code_lines(self) -> int:

@@ -177,9 +177,9 @@ def reach(delta: np.ndarray) -> np.ndarray:
 
 # %% [markdown]
 # ## Jacobians, and the bound that holds
-# One step back multiplies by $\partial s_t / \partial s_{t-1} =
-# \operatorname{diag}(1 - s_t^2)\, W$. The first factor has a norm of at most 1. The
-# second can have any.
+# One step back multiplies by
+# $\partial s_t / \partial s_{t-1} = \operatorname{diag}(1 - s_t^2)\, W$.
+# The first factor has a norm of at most 1. The second can have any.
 
 
 # %%

@@ -33,8 +33,9 @@ differences, `torch.optim.Adagrad`.
 
 **Varies with the machine:** what is measured after training, since each processor
 rounds in its own way and training magnifies that: `sonnet_final_nats` by up to 0.1,
-`sonnet_sweeps` by up to 2, `cosine` by up to 0.25, `known_words` by up to 0.15,
-`repeated` by up to 0.15.
+`sonnet_sweeps` by up to 2, `cosine` by up to 0.25, `known_words_temperature_0_01`
+by up to 0.5 and `repeated_temperature_0_01` by up to 0.5 (what is written over and over
+hangs on a few choices), `known_words` by up to 0.25, `repeated` by up to 0.25.
 """
 
 # %%

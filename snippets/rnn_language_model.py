@@ -232,6 +232,10 @@ def random_layers(
     ]
 
 
+# %% [markdown]
+# ## Figures
+
+
 # %%
 def draw_who_sees_whom() -> None:
     """Three squares of 6 by 6 fields: outputs downward, words read to the right.
@@ -262,6 +266,9 @@ def draw_who_sees_whom() -> None:
 
 # %% tags=["active-ipynb"]
 # draw_who_sees_whom()
+
+# %% [markdown]
+# ## Numbers
 
 
 # %%

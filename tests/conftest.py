@@ -32,3 +32,11 @@ def built(site, tmp_path_factory) -> Path:
     )
     assert build.returncode == 0, build.stdout + build.stderr
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright keeps an event loop running in this thread.
+
+    Executing snippets starts one of its own, which two of them would not bear.
+    """
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))

@@ -1,6 +1,7 @@
 """What every page owes its reader."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -43,7 +44,11 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT / "snippets"), "OMP_NUM_THREADS": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "snippets"),
+            "OMP_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         timeout=120,

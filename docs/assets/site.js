@@ -1,9 +1,19 @@
+// A table too wide for the screen scrolls sideways: by the keyboard too, once it has the focus.
+const widths = new ResizeObserver((changes) => {
+  for (const { target } of changes) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+
 // The theme puts a <nav> without a name of its own on every block of code. To a screen
 // reader each is a landmark of the page, the same one again and again: not so with this role.
-const regroup = () =>
+const regroup = () => {
   document.querySelectorAll(".md-code__nav:not([role])").forEach((bar) => {
     bar.setAttribute("role", "none");
   });
+  document.querySelectorAll(".md-typeset__scrollwrap").forEach((wrap) => widths.observe(wrap));
+};
 new MutationObserver(regroup).observe(document.body, { childList: true, subtree: true });
 regroup();
 

@@ -230,7 +230,8 @@ def test_a_picture_has_values_caption_and_script(expand):
 def test_an_unknown_picture_is_told(complaint, name):
     message = complaint(f"::: picture{name}\n    Caption.\n")
     assert f"`::: picture{name or ' '}` names no picture" in message
-    assert "write one of: belt, hello, root, sum, vocabulary" in message
+    known = "belt, convolution, hello, reach, root, sum, vocabulary, wall"
+    assert f"write one of: {known}" in message
 
 
 @pytest.mark.usefixtures("picture")
@@ -526,6 +527,17 @@ def test_what_needs_pytorch_has_no_button(expander, project):
     asked = replace(expander(), python_in_page=True)
     assert not soup(asked.card()).select("button")
     assert "Needs PyTorch" in soup(notebook_card(asked)).text
+
+
+def test_what_takes_data_from_scikit_learn_has_no_button(expander, project):
+    project.snippet = project.snippet.replace(
+        "import math", "import math\nimport numpy\nimport sklearn"
+    )
+    asked = replace(expander(), python_in_page=True)
+    card = soup(asked.card())
+    assert not card.select("button")
+    assert "code in NumPy and scikit-learn" in card.text
+    assert "Needs scikit-learn" in soup(notebook_card(asked)).text
 
 
 def notebook_card(expander: Expander) -> str:

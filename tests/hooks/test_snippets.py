@@ -218,10 +218,27 @@ def test_an_unknown_drawing_is_refused(demo):
         ("from torch import nn\n", "PyTorch"),
         ("def f() -> None:\n    import torch.nn\n", "PyTorch"),
         ("import numpydoc, torchlike\n", "Python alone"),
+        ("import sklearn.datasets\n", "scikit-learn"),
+        ("from sklearn import datasets\nimport numpy\n", "NumPy and scikit-learn"),
+        ("import numpy, sklearn, torch\n", "PyTorch and scikit-learn"),
     ],
 )
 def test_it_runs_on_what_it_imports(write, code, label):
     assert write(code).runs_on == label
+
+
+@pytest.mark.parametrize(
+    ("code", "missing"),
+    [
+        ("import numpy\n", []),
+        ("import sklearn, numpy\n", ["scikit-learn"]),
+        ("import sklearn, torch\n", ["PyTorch", "scikit-learn"]),
+    ],
+)
+def test_what_the_page_has_not_keeps_it_out_of_the_browser(write, code, missing):
+    snippet = write(code)
+    assert snippet.not_in_a_browser == missing
+    assert snippet.runs_in_a_browser == (not missing)
 
 
 def test_its_libraries_are_those_it_imports(write):

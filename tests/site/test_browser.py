@@ -6,7 +6,7 @@ import string
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import ConsoleMessage, Page, expect
 
 from pages import load_source
 
@@ -47,7 +47,8 @@ def test_a_page_at_every_width_in_light_and_dark(path, page, address, violations
                 "document.documentElement.scrollWidth - innerWidth"
             )
             assert overflow <= 0, (scheme, width)
-            if (scheme, width) != ("light", 768):
+            # the layout does not depend on the scheme, nor the colours on the width
+            if (scheme, width) in (("light", 390), ("light", 1280), ("dark", 1280)):
                 assert violations(page) == [], (scheme, width)
     own = (address, "data:", "blob:")
     assert [url for url in foreign if not url.startswith(own)] == []
@@ -62,7 +63,9 @@ def test_the_pages_tested_are_all_there_are(built):
 def search(page: Page, query: str) -> str:
     """The address of the first hit."""
     page.keyboard.press("s")
-    page.get_by_role("textbox", name="Search").press_sequentially(query)
+    box = page.get_by_role("textbox", name="Search")
+    box.fill(query[:-1])  # at once: no hit is for its first words alone
+    box.press_sequentially(query[-1])
     first = page.locator(".md-search-result__item a").first
     first.wait_for()
     return first.get_attribute("href") or ""
@@ -83,10 +86,25 @@ def test_search_finds_the_right_page_first(query, expected, page, address):
     assert expected in search(page, query)
 
 
+def console_on_a_local_disk(page: Page) -> list[str]:
+    """What the console will say of a page from a disk, but for two fonts.
+
+    Chromium preloads no font from a file, says so, and loads it by the style sheet.
+    """
+    said = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if ".woff2" not in message.text + message.location["url"]:
+            said.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda e: said.append(str(e)))
+    return said
+
+
 def test_no_word_of_the_site_makes_the_search_fail(page, built):
     """A query matches every word that begins with it: these match them all."""
-    console = []
-    page.on("console", lambda m: console.append(m.text))
+    console = console_on_a_local_disk(page)
     page.goto((built / "index.html").as_uri())
     search(page, "forget")
     box = page.get_by_role("textbox", name="Search")
@@ -128,12 +146,15 @@ def test_a_first_visit_weighs_at_most_250_kilobytes(path, page, address):
 
 @pytest.mark.parametrize("path", SOURCES)
 def test_a_copy_on_a_local_disk_works_and_searches(path, page, built):
-    console = []
-    page.on("console", lambda m: console.append(m.text))
-    page.on("pageerror", lambda e: console.append(str(e)))
+    console = console_on_a_local_disk(page)
     page.goto((built / path).as_uri())
     assert path in search(page, page.locator("h1").inner_text().removesuffix("#"))
     assert console == []
+    loaded = page.evaluate(
+        "document.fonts.ready.then(fonts => [...fonts]"
+        ".filter(font => font.status === 'loaded').map(font => font.family).join())"
+    )
+    assert "Source Serif 4" in loaded
 
 
 @pytest.mark.parametrize("path", SOURCES)

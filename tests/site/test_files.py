@@ -71,8 +71,9 @@ def test_a_page_waits_for_one_style_sheet_and_no_script(pages):
             re.search(r'rel="icon" href="([^"]*)favicon', html)[1] + "style.css"
         ]
         scripts = re.findall(r"<script[^>]*src=[^>]*>", html)
-        assert len(scripts) == 3, name
-        assert all(" defer>" in script for script in scripts), name
+        own = [script for script in scripts if "/pictures/" not in script]
+        assert len(own) == 3, name
+        assert all(" defer" in script for script in scripts), name
 
 
 def test_fonts_of_the_first_lines_are_preloaded_and_never_move_the_text(pages, built):

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 import attention
+import conv2d
 import gradient_through_time
 import hello_logits
 import lstm
@@ -20,6 +21,7 @@ PAGES = {
     "belt": "recurrent/olah-lstm.html",
     "reach": "deep-learning/vanishing-gradients.html",
     "root": "transformers/vaswani-attention.html",
+    "convolution": "convolutional/cs231n-convnets.html",
     "vocabulary": "transformers/vaswani-attention.html",
 }
 PICTURES = pytest.mark.parametrize("name", PAGES)
@@ -139,6 +141,45 @@ def reach(activation: str, w: float, x: float) -> tuple[list[list[str]], str]:
     )
 
 
+def convolution(
+    stride: int, padding: int, dilation: int, filter_: int, output: int
+) -> tuple[list[list[str]], list[list[str]], str]:
+    """The rows of all tables, the sums of the three channels, and the words."""
+    x, w, b = conv2d.demo()
+    y = conv2d.conv2d(x, w, b, stride, padding, dilation)[0][0, filter_ - 1]
+    side = len(y)
+    cols = conv2d.im2col(x, 3, 3, stride, padding, dilation)[0, :, output - 1]
+    pixels, weights = cols.reshape(3, 3, 3), w[filter_ - 1]
+    rows: list[list[str]] = []
+    for c in range(3):
+        frame = np.full((9, 9), -1)  # the largest padding around 5 by 5
+        rim = 2 - padding
+        padded = np.pad(x[0, c], padding)
+        frame[rim : 9 - rim, rim : 9 - rim] = padded
+        rows += [["" if v < 0 else str(v) for v in row] for row in frame]
+        rows += [
+            [f"{p:.0f}·{fixed(v, 0)}" for p, v in zip(*pair, strict=True)]
+            for pair in zip(pixels[c], weights[c], strict=True)
+        ]
+    rows += [[fixed(v, 0) for v in row] for row in y]
+    sums = [[f"sum {fixed(v, 0)}"] for v in (pixels * weights).sum(axis=(1, 2))]
+    places = conv2d.places(5, 3, stride, padding, dilation)
+    rounded = "" if places == side else f", rounded down to {side}"
+    return (
+        rows,
+        sums,
+        (
+            f"(5 − {2 * dilation + 1} + 2·{padding})/{stride} + 1 = {places:.3g} "
+            f"places a side{rounded}; output {output} of {side**2} is "
+            f"{fixed(y.flat[output - 1], 0)}, bias {b[filter_ - 1]:.0f} included"
+        ),
+    )
+
+
+def shown(picture: Locator) -> tuple[list[list[str]], list[list[str]], str]:
+    return cells(picture), cells(picture, "tfoot"), said(picture)
+
+
 def ticked(picture: Locator) -> list[list[int]]:
     """The steps (from 0) of write, erase and read."""
     boxes = picture.get_by_role("checkbox").all()
@@ -153,7 +194,7 @@ def ticked(picture: Locator) -> list[list[int]]:
 def test_without_javascript_the_table_is_complete(name, browser, address):
     with browser.new_context(java_script_enabled=False) as context:
         picture = opened(context.new_page(), address, name)
-        expect(picture.locator("table")).to_be_visible()
+        expect(picture.locator("table").first).to_be_visible()
         expect(picture.locator("figcaption")).to_be_visible()
         expect(picture.locator("[type=range]").first).to_be_hidden()
         if name == "hello":
@@ -167,6 +208,8 @@ def test_without_javascript_the_table_is_complete(name, browser, address):
             rows, norms, words = root(64, 1)
             assert (cells(picture), said(picture)) == (rows, words)
             assert cells(picture, "tfoot") == [norms]
+        elif name == "convolution":
+            assert shown(picture) == convolution(2, 1, 1, 1, 1)
         else:
             assert (cells(picture), said(picture)) == vocabulary(37000)
 
@@ -261,6 +304,58 @@ def test_the_counts_are_those_of_the_snippet(page, address):
         picture.get_by_label("Vocabulary").fill(str(size))
         assert (cells(picture), said(picture)) == vocabulary(size)
         assert ("10 of 11" in said(picture)) == (low <= size <= high), size
+
+
+def test_the_convolution_is_that_of_the_snippet(page, address):
+    picture = opened(page, address, "convolution")
+    names = ("stride", "padding", "dilation", "filter", "output")
+    for values in (
+        (2, 1, 1, 1, 5),  # in the middle: no padding under the filter
+        (1, 1, 1, 2, 25),
+        (3, 1, 1, 1, 4),  # does not fit
+        (1, 2, 1, 2, 49),
+        (1, 2, 2, 1, 13),
+        (2, 0, 1, 2, 2),
+        (3, 0, 2, 1, 1),  # one place
+    ):
+        for name, value in zip(names, values, strict=True):
+            picture.get_by_label(name).fill(str(value))
+        assert shown(picture) == convolution(*values)
+
+
+def test_where_there_are_fewer_outputs_the_last_one_is_chosen(page, address):
+    picture = opened(page, address, "convolution")
+    picture.get_by_label("output").fill("9")
+    picture.get_by_label("padding").fill("0")
+    assert shown(picture) == convolution(2, 0, 1, 1, 4)
+
+
+def test_the_shaded_pixels_are_those_under_the_filter(page, address):
+    picture = opened(page, address, "convolution")
+    for stride, padding, dilation, output in ((2, 1, 1, 1), (1, 2, 2, 7)):
+        picture.get_by_label("stride").fill(str(stride))
+        picture.get_by_label("padding").fill(str(padding))
+        picture.get_by_label("dilation").fill(str(dilation))
+        picture.get_by_label("output").fill(str(output))
+        place = np.arange(81.0).reshape(1, 1, 9, 9)  # the frame, without padding
+        rim = 2 - padding
+        inner = place[:, :, rim : 9 - rim, rim : 9 - rim]
+        want = conv2d.im2col(inner, 3, 3, stride, 0, dilation)[0, :, output - 1]
+        table = picture.locator("table").first
+        seen = table.evaluate(
+            "t => [...t.querySelectorAll('td')].flatMap((cell, n) =>"
+            " cell.classList.contains('seen') ? [n] : [])"
+        )
+        assert seen == want.tolist()
+
+
+def test_a_tap_on_an_output_chooses_it(browser, address):
+    phone = {"viewport": {"width": 390, "height": 800}, "has_touch": True}
+    with browser.new_context(**phone, is_mobile=True) as context:
+        picture = opened(context.new_page(), address, "convolution")
+        picture.locator(".map td").nth(5).tap()
+        assert shown(picture) == convolution(2, 1, 1, 1, 6)
+        expect(picture.locator(".map .seen")).to_have_count(1)
 
 
 # By keyboard and touch, from a disk, by weight

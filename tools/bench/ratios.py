@@ -1,8 +1,10 @@
 """Our NumPy against torch's kernels: the same arrays, in turns, one thread each.
 
-The LSTM has 128 inputs and 128 units; attention has heads of width 128 and no mask. The
-ratio is of median times. "growth" is the exponent of the time against the length since
-the line before: 1 is linear, 2 quadratic.
+The LSTM has 128 inputs and 128 units; attention has heads of width 128 and no mask; the
+convolution has 32 filters of 3 x 3 on 16 channels of "length" by "length" pixels and a
+padding of 1, and "by loops" is the same layer without im2col. The ratio is of median
+times. "growth" is the exponent of the time against the length since the line before: 1
+is linear, 2 quadratic.
 """
 
 import json
@@ -19,6 +21,7 @@ from tools.bench import ONE_THREAD, ROOT, Row
 
 WIDTH, LENGTH = 128, 100
 BATCHES = (1, 8, 32)
+SIDE, CHANNELS, FILTERS = 32, 16, 32
 LENGTHS = (64, 128, 256, 512, 1024)
 SECONDS = 0.6  # for each pair, at least five turns
 
@@ -95,6 +98,50 @@ def attention_pairs(dtype: str, heads: int, length: int) -> dict[str, Pair]:
     }
 
 
+def convolution_pairs(dtype: str, batch: int, side: int) -> dict[str, Pair]:
+    """Forward, by loops for a single image, and forward with backward."""
+    import numpy as np
+    import torch
+    from torch.nn.functional import conv2d as torch_conv2d
+
+    import conv2d
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch, CHANNELS, side, side)).astype(dtype)
+    w = rng.standard_normal((FILTERS, CHANNELS, 3, 3)).astype(dtype)
+    b = rng.standard_normal(FILTERS).astype(dtype)
+    tensors = [torch.from_numpy(array).requires_grad_() for array in (x, w, b)]
+    expected = torch_conv2d(*tensors, padding=1)
+    y, _ = conv2d.conv2d(x, w, b, pad=1)
+    np.testing.assert_allclose(y, expected.detach().numpy(), atol=1e-4)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    tdy = torch.from_numpy(dy)
+
+    def torch_forward() -> None:
+        with torch.no_grad():
+            torch_conv2d(*tensors, padding=1)
+
+    def torch_both() -> None:
+        torch.autograd.grad(torch_conv2d(*tensors, padding=1), tensors, tdy)
+
+    pairs: dict[str, Pair] = {
+        "convolution forward": (
+            lambda: conv2d.conv2d(x, w, b, pad=1),
+            torch_forward,
+        ),
+        "convolution forward, backward": (
+            lambda: conv2d.conv2d(x, w, b, pad=1)[1](dy),
+            torch_both,
+        ),
+    }
+    if batch == 1:
+        pairs["convolution by loops, forward"] = (
+            lambda: conv2d.conv2d_naive(x, w, b, pad=1),
+            torch_forward,
+        )
+    return pairs
+
+
 def timed(pair: Pair) -> tuple[float, float]:
     """Median milliseconds of ours and of torch's, in turns after one to warm up."""
     times: tuple[list[float], list[float]] = ([], [])
@@ -110,13 +157,17 @@ def timed(pair: Pair) -> tuple[float, float]:
 
 
 def rows() -> list[Row]:
-    """Ratios at the length of 100, then growth with the length."""
+    """Ratios at one length, then growth with the length."""
     found: list[Row] = []
-    for pairs in (lstm_pairs, attention_pairs):
+    for pairs, length in (
+        (lstm_pairs, LENGTH),
+        (attention_pairs, LENGTH),
+        (convolution_pairs, SIDE),
+    ):
         for dtype in ("float32", "float64"):
             for many in BATCHES:
-                for what, pair in pairs(dtype, many, LENGTH).items():
-                    found.append(row(what, dtype, many, LENGTH, *timed(pair)))
+                for what, pair in pairs(dtype, many, length).items():
+                    found.append(row(what, dtype, many, length, *timed(pair)))
     for pairs, many in ((lstm_pairs, BATCHES[1]), (attention_pairs, BATCHES[1])):
         before: dict[str, Row] = {}
         for length in LENGTHS:

@@ -1,0 +1,201 @@
+"""illustrated_transformer.py against PyTorch, by hand, and the printed values."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import illustrated_transformer as it
+
+TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return it.numbers()
+
+
+# ---- six steps -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("d_k", [1, 6, 64])
+def test_six_steps_equal_torch(rng, d_k):
+    x = rng.standard_normal((5, 7))
+    W_q, W_k = rng.standard_normal((2, 7, 6))
+    W_v = rng.standard_normal((7, 4))
+    got = it.six_steps(x, W_q, W_k, W_v, d_k)
+    q, k, v = (torch.from_numpy(x @ W) for W in (W_q, W_k, W_v))
+    want = F.scaled_dot_product_attention(q, k, v, scale=d_k**-0.5)
+    np.testing.assert_allclose(got["z"], want.numpy(), **TOLERANCE)
+    np.testing.assert_allclose(got["weights"].sum(axis=1), 1, **TOLERANCE)
+    for name, array in (("q", q), ("k", k), ("v", v)):
+        np.testing.assert_allclose(got[name], array.numpy(), **TOLERANCE)
+
+
+def test_thinking_machines_by_hand():
+    got = it.six_steps(it.X, it.W_Q, it.W_K, it.W_V, it.D_K)
+    np.testing.assert_array_equal(got["q"], [[8, 4, 0], [3, 7, 2]])
+    np.testing.assert_array_equal(got["k"], [[12, 4, 1], [10, 4, 2]])
+    np.testing.assert_array_equal(got["v"], [[1, 0, 3], [1, 4, 1]])
+    np.testing.assert_array_equal(got["scores"], [[112, 96], [66, 62]])
+    np.testing.assert_array_equal(got["scaled"], [[14, 12], [8.25, 7.75]])
+    first = 1 / (1 + math.exp(-2))
+    np.testing.assert_allclose(got["weights"][0], [first, 1 - first], **TOLERANCE)
+    z = [1, 4 * (1 - first), 3 * first + (1 - first)]
+    np.testing.assert_allclose(got["z"][0], z, **TOLERANCE)
+    np.testing.assert_allclose(
+        got["weighted"][0],
+        [[first, 0, 3 * first], [1 - first, 4 - 4 * first, 1 - first]],
+    )
+
+
+def test_the_walk_shows_every_shape():
+    walk = it.walk()
+    assert walk.startswith("x (2, 4)\n[[1. 0. 1. 0.]\n [0. 1. 0. 1.]]\nq (2, 3)\n")
+    for part in ("scores (2, 2)", "weighted (2, 2, 3)", "z (2, 3)", "[[0.8808 0.1192]"):
+        assert f"\n{part}" in walk
+
+
+def test_softmax_overflows_for_no_score():
+    np.testing.assert_allclose(it.softmax(np.array([1000.0, 1000.0])), [0.5, 0.5])
+    np.testing.assert_allclose(
+        it.softmax(np.array([[[0.0, 1.0]], [[1.0, 3.0]]])).sum(axis=-1), 1
+    )
+
+
+@pytest.mark.parametrize("name", ["W_q", "W_k", "W_v"])
+def test_six_steps_refuse_a_wrong_matrix(name):
+    given = {"W_q": it.W_Q, "W_k": it.W_K, "W_v": it.W_V}
+    given[name] = np.ones((5, 3))
+    with pytest.raises(ValueError, match=f"^{name} has 5 rows, want 4, as x is wide$"):
+        it.six_steps(it.X, **given, d_k=64)
+
+
+def test_six_steps_refuse_a_width_of_zero():
+    with pytest.raises(ValueError, match=r"^d_k is 0, want 1 or more$"):
+        it.six_steps(it.X, it.W_Q, it.W_K, it.W_V, 0)
+
+
+# ---- positions -----------------------------------------------------------------------
+
+
+def test_the_toy_table_of_the_post():
+    printed = [[0, 0, 1, 1], [0.84, 0.0001, 0.54, 1], [0.91, 0.0002, -0.42, 1]]
+    for got, want in zip(it.halves(3, 4).ravel(), np.ravel(printed), strict=True):
+        digits = 4 if 0 < want < 0.01 else 2
+        assert round(got, digits) == want
+
+
+def test_both_encodings_entry_by_entry():
+    d = 12
+    paper, picture = it.interleaved(9, d), it.halves(9, d)
+    for pos in range(9):
+        for i in range(d // 2):
+            angle = pos / 10000 ** (2 * i / d)
+            assert paper[pos, 2 * i] == pytest.approx(math.sin(angle), abs=1e-12)
+            assert paper[pos, 2 * i + 1] == pytest.approx(math.cos(angle), abs=1e-12)
+            # tensor2tensor's way: exp of a negative multiple of a log increment
+            angle = pos * math.exp(-i * math.log(10000) / (d // 2 - 1))
+            assert picture[pos, i] == pytest.approx(math.sin(angle), abs=1e-12)
+            assert picture[pos, d // 2 + i] == pytest.approx(math.cos(angle), abs=1e-12)
+
+
+def test_both_turn_by_a_fixed_angle_per_step():
+    for sines, cosines in (
+        np.split(it.apart(it.interleaved(50, 16)), 2, axis=1),
+        np.split(it.halves(50, 16), 2, axis=1),
+    ):
+        z = cosines + 1j * sines
+        np.testing.assert_allclose(z[1:], z[:-1] * z[1], **TOLERANCE)
+
+
+def test_apart_sorts_the_columns():
+    np.testing.assert_array_equal(
+        it.apart(np.array([[1, 2, 3, 4, 5, 6]])), [[1, 3, 5, 2, 4, 6]]
+    )
+
+
+@pytest.mark.parametrize("d_model", [2, 7])
+@pytest.mark.parametrize("encode", [it.interleaved, it.halves])
+def test_encodings_refuse_an_odd_width(encode, d_model):
+    with pytest.raises(
+        ValueError, match=f"^d_model is {d_model}, want an even number from 4$"
+    ):
+        encode(3, d_model)
+
+
+# ---- loss ----------------------------------------------------------------------------
+
+
+def test_loss_and_gradient_equal_torch(rng):
+    logits = torch.from_numpy(rng.standard_normal((3, 4, 6))).requires_grad_()
+    target = torch.from_numpy(rng.integers(0, 6, (3, 4)))
+    loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
+    loss.sum().backward()
+    p = logits.detach().softmax(-1).numpy()
+    got, gradient = it.cross_entropy(p, target.numpy())
+    np.testing.assert_allclose(got.ravel(), loss.detach().numpy(), **TOLERANCE)
+    np.testing.assert_allclose(gradient, logits.grad.numpy(), **TOLERANCE)
+
+
+def test_the_likeliest_words_are_the_translation():
+    words = [it.VOCABULARY[i] for i in it.TRAINED.argmax(axis=1)]
+    assert words == ["I", "am", "a", "student", "<eos>"]
+    assert words == [it.VOCABULARY[i] for i in it.TARGETS]
+    assert it.VOCABULARY[3] == "thanks"
+
+
+def test_the_untrained_words_are_nearly_alike():
+    assert it.UNTRAINED.tolist() == [0.2, 0.2, 0.1, 0.2, 0.2, 0.1]
+
+
+@pytest.mark.parametrize("target", [-1, 6])
+def test_loss_refuses_an_unknown_word(target):
+    with pytest.raises(
+        ValueError, match=rf"^target is {target}, want indices from 0 to 5$"
+    ):
+        it.cross_entropy(it.UNTRAINED, np.array(target))
+
+
+# ---- numbers -------------------------------------------------------------------------
+
+
+def test_numbers_by_hand(numbers):
+    small = 1 / (1 + math.exp(16))
+    losses = [-math.log(p) for p in (0.93, 0.80, 0.99, 0.94, 0.98)]
+    want = {
+        "score_1_1": 112,
+        "score_1_2": 96,
+        "scaled_1_1": 14,
+        "scaled_1_2": 12,
+        "weight_1_1": 1 / (1 + math.exp(-2)),
+        "weight_1_2": 1 / (1 + math.exp(2)),
+        "weight_unscaled_1_1": 1 - small,
+        "weight_unscaled_1_2": small,
+        "weight_1_1_dk256": 1 / (1 + math.exp(-1)),
+        "loss_untrained": math.log(5),
+        "loss_uniform": math.log(6),
+        "gradient_untrained_thanks": -0.8,
+        "loss_trained_mean": sum(losses) / 5,
+        "loss_trained_worst": math.log(1.25),
+        "row_sum_min": 0.974,
+        "row_sum_max": 1.010,
+        "projections_8_heads": 786432,
+    }
+    for name, pairs in (("paper", (1, 0.01)), ("picture", (1, 0.0001))):
+        for pos in (1, 2):
+            s, c = ([f(pos * w) for w in pairs] for f in (math.sin, math.cos))
+            row = [s[0], c[0], s[1], c[1]] if name == "paper" else s + c
+            for column, value in enumerate(row, 1):
+                want[f"{name}_pos{pos}_column{column}"] = value
+    assert {k: pytest.approx(v, rel=1e-9) for k, v in want.items()} == {
+        k: v for k, v in numbers.items() if k != "gap_max_d512_20_positions"
+    }
+    assert numbers["gap_max_d512_20_positions"] == pytest.approx(0.027, abs=5e-4)
