@@ -378,11 +378,8 @@ def numbers() -> dict[str, float]:
     path, _, _ = descend(*START, "norm")
     out["path_norm_end_w"], out["path_norm_end_b"] = path[-1]
     for rule in ("plain", "norm"):
-        path, errors, norms = descend(*START, rule, steps=60)
-        longest = np.hypot(*np.diff(path, axis=0).T).max()
-        out[f"sixty_steps_longest_{rule}"] = longest
+        _, errors, norms = descend(*START, rule, steps=44)
         for n in range(36, 44):  # just before the wall and just after
-            out[f"update_{n}_{rule}_w"], out[f"update_{n}_{rule}_b"] = path[n]
             out[f"update_{n}_{rule}_error"] = errors[n]
             out[f"update_{n}_{rule}_norm"] = norms[n]
     for name in RULES:

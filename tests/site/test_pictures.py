@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 import attention
 import conv2d
+import gradient_clipping
 import gradient_through_time
 import hello_logits
 import lstm
@@ -20,6 +21,7 @@ PAGES = {
     "hello": "recurrent/karpathy-rnn-effectiveness.html",
     "belt": "recurrent/olah-lstm.html",
     "reach": "deep-learning/vanishing-gradients.html",
+    "wall": "deep-learning/exploding-gradients.html",
     "root": "transformers/vaswani-attention.html",
     "convolution": "convolutional/cs231n-convnets.html",
     "vocabulary": "transformers/vaswani-attention.html",
@@ -141,6 +143,30 @@ def reach(activation: str, w: float, x: float) -> tuple[list[list[str]], str]:
     )
 
 
+def wall(b: float, power: float, first: int | None = None) -> tuple[list, str]:
+    """Eight updates from `first`, or around the longest step without clipping."""
+    limit = 10**power
+    longest, rows = [], []
+    for rule in ("plain", "norm"):
+        start = np.array(5.2), np.array(b)
+        path, errors, norms = gradient_clipping.descend(*start, rule, limit, 60)
+        steps = np.hypot(*np.diff(path, axis=0).T)
+        longest.append(steps.max())
+        if rule == "plain":
+            worst = int(steps.argmax())
+            if first is None:
+                first = min(max(worst - 4, 0), 52)
+        shown = slice(first, first + 8)
+        rows += [[], [f"{e:.3f}" for e in errors[shown]]]
+        for values in (norms[shown], steps[shown]):
+            rows.append([fixed(v, 2 if v < 100 else 0) for v in values])
+    return rows, (
+        f"start b = {fixed(b, 2)}: the longest of 60 steps is {fixed(longest[0], 2)}, "
+        f"at update {worst}; clipped at {limit:.1f} none is longer than "
+        f"{longest[1]:.2f}"
+    )
+
+
 def convolution(
     stride: int, padding: int, dilation: int, filter_: int, output: int
 ) -> tuple[list[list[str]], list[list[str]], str]:
@@ -204,6 +230,8 @@ def test_without_javascript_the_table_is_complete(name, browser, address):
             assert (cells(picture), said(picture)) == belt(10, *ticked(picture))
         elif name == "reach":
             assert (cells(picture), said(picture)) == reach("tanh", 1.5, 0.2)
+        elif name == "wall":
+            assert (cells(picture), said(picture)) == wall(-2.3, 0)
         elif name == "root":
             rows, norms, words = root(64, 1)
             assert (cells(picture), said(picture)) == (rows, words)
@@ -283,6 +311,35 @@ def test_the_bars_of_the_gradient_are_its_powers_of_ten(page, address):
         # 1.1 rem of 20 pixels are four powers of ten
         wanted = 22 * abs(max(np.log10(left) / 4, -1.5))
         assert cell.evaluate(height) == pytest.approx(wanted, abs=0.01)
+
+
+def test_the_descents_are_those_of_the_snippet(page, address):
+    """From starts where rounding is not magnified beyond the digits that are shown."""
+    picture = opened(page, address, "wall")
+    for b, power in ((-2.25, 0), (-2.95, 0.5), (-3, -1), (-2.35, 1), (-2.1, 0)):
+        picture.get_by_label("threshold").fill(str(power))
+        picture.get_by_label("start").fill(str(b))
+        assert (cells(picture), said(picture)) == wall(b, power)
+        assert picture.get_by_label("start").get_attribute("aria-valuetext") == (
+            fixed(b, 2)
+        )
+        for first in (0, 30, 52):
+            picture.get_by_label("updates").fill(str(first))
+            assert (cells(picture), said(picture)) == wall(b, power, first)
+    # in bold: what has been clipped
+    picture.get_by_label("start").fill("-2.3")
+    expect(picture.locator(".right")).to_have_text(["0.10"])
+
+
+def test_a_run_that_crosses_the_wall_is_not_thrown(page, address):
+    """What the page says of the starts -2.25 and -2.3."""
+    picture = opened(page, address, "wall")
+    assert "longest of 60 steps is 96.29, at update 40; clipped" in said(picture)
+    picture.get_by_label("start").press("ArrowRight")
+    assert "start b = −2.25: the longest of 60 steps is 0.03" in said(picture)
+    start = np.array(5.2), np.array(-2.25)
+    errors = gradient_clipping.descend(*start, steps=60)[1][:60]
+    assert (abs(np.diff(errors)) > 0.2).sum() == 11
 
 
 def test_the_weights_are_those_of_the_snippet(page, address):
