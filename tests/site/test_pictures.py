@@ -13,6 +13,7 @@ import gradient_clipping
 import gradient_through_time
 import hello_logits
 import lstm
+import minimal_gated_units
 import transformer_budget
 from directives import fixed
 
@@ -22,6 +23,7 @@ PAGES = {
     "belt": "recurrent/olah-lstm.html",
     "reach": "deep-learning/vanishing-gradients.html",
     "wall": "deep-learning/exploding-gradients.html",
+    "gate": "recurrent/heck-salem-mgu.html",
     "root": "transformers/vaswani-attention.html",
     "convolution": "convolutional/cs231n-convnets.html",
     "vocabulary": "transformers/vaswani-attention.html",
@@ -167,6 +169,23 @@ def wall(b: float, power: float, first: int | None = None) -> tuple[list, str]:
     )
 
 
+def gate(
+    cell: str, w: int, u: int, b: int, marks: list[int]
+) -> tuple[list[list[str]], str]:
+    held = minimal_gated_units.hold_marked(cell.lower(), w, u, b, marks)
+    names = ("candidate", "second", "gate", "state")
+    rows = [[fixed(v, 2) for v in held[name]] for name in names]
+    kinds = minimal_gated_units.GATES[cell.lower()]["f"]
+    terms = {"W": w, "U": u, "b": b}
+    set_to = ", ".join(f"{kind} = {fixed(terms[kind], 0)}" for kind in kinds)
+    last = "nothing is marked"
+    if marks:
+        last = f"the last marked candidate is {rows[0][marks[-1]]}"
+    return [rows[0], [""] * 8, *rows[1:]], (
+        f"{cell}, {set_to}: {last}, the memory ends at {rows[-1][-1]}"
+    )
+
+
 def convolution(
     stride: int, padding: int, dilation: int, filter_: int, output: int
 ) -> tuple[list[list[str]], list[list[str]], str]:
@@ -232,6 +251,9 @@ def test_without_javascript_the_table_is_complete(name, browser, address):
             assert (cells(picture), said(picture)) == reach("tanh", 1.5, 0.2)
         elif name == "wall":
             assert (cells(picture), said(picture)) == wall(-2.3, 0)
+        elif name == "gate":
+            assert ticked(picture) == [[1, 4], [], []]
+            assert (cells(picture), said(picture)) == gate("MGU", 8, 0, -4, [1, 4])
         elif name == "root":
             rows, norms, words = root(64, 1)
             assert (cells(picture), said(picture)) == (rows, words)
@@ -342,6 +364,34 @@ def test_a_run_that_crosses_the_wall_is_not_thrown(page, address):
     assert (abs(np.diff(errors)) > 0.2).sum() == 11
 
 
+def test_the_gate_is_that_of_the_snippet(page, address):
+    picture = opened(page, address, "gate")
+    for cell, w, u, b in (
+        ("MGU", 20, -3, -10),
+        ("MGU1", 20, 8, -4),
+        ("MGU2", 0, -20, 7),
+        ("MGU3", 5, 5, 0),
+        ("MGU", 1, 2, 3),
+    ):
+        picture.get_by_label("cell").select_option(cell)
+        sliders = zip(
+            "WUb", ("mark, W", "unit 2, U", "bias, b"), (w, u, b), strict=True
+        )
+        for kind, label, value in sliders:
+            slider = picture.get_by_label(label)
+            if kind in minimal_gated_units.GATES[cell.lower()]["f"]:
+                slider.fill(str(value))
+                assert slider.get_attribute("aria-valuetext") == fixed(value, 0)
+            else:
+                expect(slider).to_be_disabled()
+        assert (cells(picture), said(picture)) == gate(cell, w, u, b, [1, 4])
+    for step in (2, 5):
+        picture.get_by_label(f"mark at step {step}").press("Space")
+    assert (cells(picture), said(picture)) == gate("MGU", 1, 2, 3, [])
+    picture.get_by_label("mark at step 8").press("Space")
+    assert (cells(picture), said(picture)) == gate("MGU", 1, 2, 3, [7])
+
+
 def test_the_weights_are_those_of_the_snippet(page, address):
     picture = opened(page, address, "root")
     for power, draw in ((0, 1), (3, 7), (6, 2), (9, 1), (10, 50)):
@@ -448,7 +498,7 @@ def test_a_picture_moves_on_a_local_disk(name, page, built):
     assert cells(picture) != before
 
 
-@pytest.mark.parametrize("name", ["hello", "belt", "root"])
+@pytest.mark.parametrize("name", ["hello", "belt", "gate", "root"])
 def test_every_bar_is_as_long_as_its_number(name, page, address):
     bars = """figure => [...figure.querySelectorAll("td[style]")].map(cell =>
         [+cell.style.getPropertyValue("--p"), cell.innerText.split(/\\s+/).pop()])"""
