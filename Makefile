@@ -39,7 +39,8 @@ build: $(VENV)/.site node_modules/.panel.js
 	$(BIN)/python -m mkdocs build
 
 test: $(VENV)/.test node_modules/.panel.js
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.development
 	$(BIN)/python -m ruff check

@@ -95,6 +95,8 @@ class Expander:
             "exercises": self._exercises,
             "cite": self._cite,
             "totals": self._whole_site_block,
+            "path": self._whole_site_block,
+            "tracks": self._whole_site_block,
             "reading-list": self._whole_site_block,
             "findings": self._findings,
             "snippets": self._whole_site_block,

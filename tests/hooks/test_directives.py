@@ -481,6 +481,52 @@ def test_the_card_links_what_to_read_before(expander, project):
     assert link["href"] == "../engines/looms.html"
 
 
+def test_the_card_links_what_the_page_opens_the_way_to(expander, project):
+    looms = {**project.page, "title": "Looms", "needs": ["engines/notes"]}
+    project.write_page("engines/looms", looms, project.body)
+    project.entries.append({"page": "engines/looms"})
+    card = soup(expander().card())
+    assert "Read before" not in card.text
+    assert card.find("a", string="Looms")["href"] == "../engines/looms.html"
+
+
+def test_the_path_is_drawn_and_told(expander, project):
+    looms = {**project.page, "title": "Looms", "needs": ["engines/notes"]}
+    project.write_page("engines/looms", looms, project.body)
+    project.entries.append({"page": "engines/looms"})
+    html = soup(expander().expand("::: path\n"))
+    title = project.page["title"]
+    addresses = ["../engines/notes.html", "../engines/looms.html"]
+    drawn = html.select("svg a")
+    assert {a["href"]: " ".join(a.text.split()) for a in drawn} == dict(
+        zip(addresses, (title, "Looms"), strict=True)
+    )
+    assert [a["href"] for a in html.select("ul.tree > li > a")] == addresses
+    assert html.select_one("ul.tree ul.tree a").text == "Looms"
+
+
+def test_a_track_adds_up_its_minutes_and_says_what_it_does_not_know(expander, project):
+    looms = {**project.page, "title": "Looms", "minutes": "unknown"}
+    project.write_page("engines/looms", looms, project.body)
+    project.entries.append({"page": "engines/looms"})
+    project.page["minutes"] = 90
+    track = {
+        "title": "Tour",
+        "about": "A *way*.",
+        "pages": ["engines/notes", "engines/looms"],
+    }
+    path = {"title": "Path", "description": "All.", "tracks": [track]}
+    project.write_page("path", path, "::: tracks\n")
+    html = soup(expander().expand("::: tracks\n"))
+    assert html.h3.text == "Tour"
+    assert html.em.text == "way"
+    assert [small.text for small in html.select("li small")] == [
+        "90 min",
+        "length not known",
+    ]
+    assert "at least 1.5 hours" in html.text
+
+
 # Slips
 
 
