@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 NODE_MODULES = ROOT / "node_modules"
 # the site's address → the file of an npm package
 THIRD_PARTY = {
+    "assets/study.js": ".study.js",
+    "assets/review.js": ".review.js",
     "assets/katex/katex.min.css": "katex/dist/katex.min.css",
     **{
         f"assets/katex/fonts/{font.name}": f"katex/dist/fonts/{font.name}"

@@ -19,6 +19,7 @@ SOURCES = [
 PAGES = [
     "index.html",
     "path.html",
+    "review.html",
     "findings.html",
     "about.html",
     "snippets/index.html",
