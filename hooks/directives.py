@@ -109,6 +109,7 @@ class Expander:
             "totals": self._whole_site_block,
             "path": self._whole_site_block,
             "tracks": self._whole_site_block,
+            "glossary": self._whole_site_block,
             "deck": self._deck,
             "reading-list": self._whole_site_block,
             "findings": self._findings,
@@ -189,7 +190,7 @@ class Expander:
 
     def _question(self, question: Question) -> str:
         assert self.page
-        name = _identity("q", self.page.key, question.ask)
+        name = identity("q", self.page.key, question.ask)
         answer, form = question.answer, ""
         if question.see:
             answer += f"\n\n[Where it is explained](#{question.see})"
@@ -232,7 +233,7 @@ class Expander:
         if not (exercise.start and exercise.check and self.python_in_page):
             return text
         assert self.page
-        name = _identity("e", self.page.key, exercise.task)
+        name = identity("e", self.page.key, exercise.task)
         imports = " ".join(self._imports(exercise))
         return (
             f'<div class="exercise" id="{name}" data-imports="{imports}" markdown>'
@@ -312,7 +313,7 @@ class Expander:
         return self.page
 
 
-def _identity(kind: str, key: str, words: str) -> str:
+def identity(kind: str, key: str, words: str) -> str:
     """A name that stays as long as the page's key and the words do."""
     digest = hashlib.sha256(f"{key}\n{words}".encode()).hexdigest()
     return f"{kind}-{digest[:12]}"

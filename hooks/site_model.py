@@ -7,6 +7,7 @@ from pathlib import Path
 
 from errors import ContentError
 from execution import Execution, run_all
+from glossary import Term, load_glossary
 from pages import (
     Heading,
     NumberRow,
@@ -50,6 +51,7 @@ class SiteModel:
     executions: dict[str, Execution]
     ledgers: dict[str, list[LedgerRow]]
     tracks: list[Track]
+    glossary: list[Term]
 
     @property
     def in_reading_order(self) -> Iterator[SourcePage]:
@@ -143,8 +145,16 @@ def load_site(docs: Path, snippets: Path, cache: Path) -> SiteModel:
     tracks = load_tracks(docs / "path.md")
     for track in tracks:
         _check_track(track, path)
+    glossary = load_glossary(docs / "glossary.md")
+    for term in glossary:
+        if term.page and term.page not in pages:
+            raise ContentError(
+                "docs/glossary.md",
+                f"“{term.term}” names the page `{term.page}`, which does not exist",
+                f"choose from {', '.join(pages)}",
+            )
     executions = run_all(found.values(), cache)
-    site = SiteModel(reading_list.reading_list, pages, executions, {}, tracks)
+    site = SiteModel(reading_list.reading_list, pages, executions, {}, tracks, glossary)
     for page in pages.values():
         site.ledgers[page.key] = [
             _ledger_row(site, page, row) for row in page.facts.numbers

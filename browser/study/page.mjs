@@ -5,6 +5,13 @@ import { arm } from "./questions.mjs";
 import { tell } from "./tell.mjs";
 
 const store = new Store(tell);
+const root = new URL("..", document.currentScript.src);
+
+// Without a network the site opens from what the service worker has kept.
+if (navigator.serviceWorker && location.protocol !== "file:") {
+  addEventListener("load", () => navigator.serviceWorker.register(new URL("sw.js", root)).catch(() => {}));
+}
+
 const card = document.querySelector(".card[data-page]");
 
 if (card) {

@@ -173,4 +173,20 @@ $("#clear").onclick = () => {
     $("#imported").textContent = "Cleared.";
   }
 };
+// All pages at once, for a journey
+
+if (navigator.serviceWorker && location.protocol !== "file:") {
+  const button = $("#keep");
+  button.hidden = false;
+  button.onclick = async () => {
+    const said = $("#kept");
+    said.textContent = "Fetching every page…";
+    const { active } = await navigator.serviceWorker.ready;
+    const channel = new MessageChannel();
+    channel.port1.onmessage = ({ data: [kept, all] }) => {
+      said.textContent = kept === all ? `All ${all} are here now.` : `${kept} of ${all} came; try again for the rest.`;
+    };
+    active.postMessage("keep all", [channel.port2]);
+  };
+}
 for (const hidden of document.querySelectorAll(".study [hidden].ready")) hidden.hidden = false;

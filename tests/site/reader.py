@@ -14,6 +14,20 @@ def search(page: Page, query: str) -> str:
     return first.get_attribute("href") or ""
 
 
+def console_of(page: Page) -> list[str]:
+    """What the console will say of a page, as it says it."""
+    said: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        # said by the test's own browser, which keeps the service worker out
+        if message.text != "Service Worker registration blocked by Playwright":
+            said.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda e: said.append(str(e)))
+    return said
+
+
 def console_on_a_local_disk(page: Page) -> list[str]:
     """What the console will say of a page from a disk, but for two fonts.
 

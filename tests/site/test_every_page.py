@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pages import load_source
-from reader import console_on_a_local_disk, search
+from reader import console_of, console_on_a_local_disk, search
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -20,6 +20,8 @@ PAGES = [
     "index.html",
     "path.html",
     "review.html",
+    "glossary.html",
+    "tags.html",
     "findings.html",
     "about.html",
     "snippets/index.html",
@@ -37,10 +39,8 @@ FIGURES = re.compile(r'<svg [^>]*class="figure".*?</svg>', re.S)
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_at_every_width_in_light_and_dark(path, page, address, violations):
-    foreign, console = [], []
+    foreign, console = [], console_of(page)
     page.on("request", lambda r: foreign.append(r.url))
-    page.on("console", lambda m: console.append(m.text))
-    page.on("pageerror", lambda e: console.append(str(e)))
     page.goto(address + path)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

@@ -138,3 +138,12 @@ def test_without_javascript_a_question_is_text_and_its_answer_folds(browser, add
         expect(form.get_by_role("button")).to_have_count(0)
         answer_of(form).locator("summary").click()
         expect(answer_of(form).locator("p").first).to_be_visible()
+
+
+def test_a_term_is_explained_when_the_keyboard_reaches_it(page, address):
+    page.goto(address + "recurrent/olah-lstm.html")
+    term = page.locator("abbr").first
+    shown = "e => getComputedStyle(e, '::after').content"
+    assert term.evaluate(shown) == "none"
+    term.focus()
+    assert term.evaluate(shown).strip('"') == term.get_attribute("title")
