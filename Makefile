@@ -41,8 +41,7 @@ build: $(VENV)/.site $(BUNDLES)
 	$(BIN)/python -m mkdocs build
 
 test: $(VENV)/.test $(BUNDLES)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
-		--dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.development
 	$(BIN)/python -m ruff check
