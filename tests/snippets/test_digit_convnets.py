@@ -46,7 +46,7 @@ def stack(net, side=8):
     ]
 
 
-NETS = [net for net in dc.ladder(dc.SMALL) if not net.dropout]
+NETS = [net for net in dc.LADDER if not net.dropout]
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -94,43 +94,13 @@ def test_dropout_hides_the_inputs_of_dense_layers():
     torch.testing.assert_close(left[1, :, 0], (coins >= 0.25).sum(1).float())
 
 
-@pytest.mark.parametrize("net", dc.ladder(dc.BOOK))
-def test_counts_are_those_of_torch_nn(net):
-    side, maps, total = 28, 1, 0
-    for filters, field, _ in net.conv:
-        total += sum(p.numel() for p in nn.Conv2d(maps, filters, field).parameters())
-        side, maps = (side - field + 1) // 2, filters
-    n = maps * side**2
-    for units in (*net.dense, 10):
-        total += n * units + units
-        n = units
-    assert dc.parameters(net, 28) == total
-
-
 def test_counts_by_hand():
-    n = dc.numbers_of_the_source()
-    assert n["parameters_1"] == 784 * 100 + 100 + 100 * 10 + 10 == 79_510
-    assert n["parameters_2"] == 520 + 2880 * 100 + 100 + 1010 == 289_630
-    assert n["parameters_4"] == 520 + 20_040 + 64_100 + 1010 == 85_670
-    assert n["parameters_6"] == 520 + 20_040 + 641_000 + 10_010
-    assert n["parameters_8"] == n["parameters_6"] + 1_001_000
-    assert n["parameters_9"] == 5 * n["parameters_8"]
-    assert n["parameters_dense_300"] == 215_870
-    assert n["parameters_dense_100_100"] == 95_770
-    assert n["parameters_dense_300_300"] == 306_170
-    assert (n["map_parameters"], n["layer_parameters"]) == (26, 520)
-    assert n["dense_30_parameters"] == 23_550
-    assert n["saved_times"] == 23_550 / 520
-    assert (n["dense_inputs_2"], n["dense_inputs_3"]) == (2880, 640)
-    assert (n["places"], n["pooled"], n["expanded"]) == (24, 12, 250_000)
-    assert (n["wrong_1"], n["wrong_9"]) == (220, 33)
-    assert n["error_1"] == pytest.approx(0.1467, abs=5e-5)
-    assert n["error_9"] == pytest.approx(0.0574, abs=6e-5)
-    assert n["lambda_of_chapter_3"] == 1
-    assert n["z_2"] == pytest.approx(0.98 / (0.1467**2 + 0.1098**2) ** 0.5, rel=1e-3)
-    assert n["z_5_to_7"] == pytest.approx(0.932, abs=1e-3)
-    assert n["z_5_to_8"] == pytest.approx(2.2724, abs=1e-4)
-    assert n["parameters_3_small"] == 100 + 820 + 80 * 50 + 50 + 510
+    counts = [dc.parameters(net, 8) for net in dc.LADDER]
+    assert counts[0] == 64 * 50 + 50 + 510
+    assert counts[1] == 100 + 90 * 50 + 50 + 510
+    assert counts[2:5] == [100 + 820 + 80 * 50 + 50 + 510] * 3
+    assert counts[5] == 100 + 820 + 80 * 150 + 150 + 1510
+    assert counts[6:] == [counts[5] + 150 * 150 + 150] * 2
 
 
 def test_shifted_copies_by_hand():
@@ -200,18 +170,31 @@ def test_the_digits_are_split_once():
     assert set(y.tolist()) == set(range(10))
 
 
+def test_the_ladder_changes_one_thing_at_a_time():
+    etas = [net.eta for net in dc.LADDER]
+    assert etas == [1, 1, 1, 0.2, 0.2, 0.2, 0.2, 0.2]
+    assert [net.lam for net in dc.LADDER] == [0, 0, 0, 0.01, 0.01, 0.01, 0.01, 0]
+    assert [net.shifted for net in dc.LADDER] == [False] * 4 + [True] * 4
+    assert [net.relu for net in dc.LADDER] == [False] * 3 + [True] * 5
+    assert [net.dropout for net in dc.LADDER] == [0] * 7 + [0.5]
+
+
 def test_what_the_climb_shows():
     right = dc.accuracies()
     assert [r.size for r in right] == [5] * 8 + [1]
     for rung, r in enumerate(right[:7], start=1):
         assert (r > 80).all(), rung
     assert right[7].max() < right[6].min()  # dropout costs more than it gives here
-    assert right[8][0] > right[7].max()  # the vote beats each voter
+    assert right[8][0] > np.median(right[7]) + 2  # the vote beats the median voter
     n = dc.numbers()
     assert n["accuracy_8_max"] == right[7].max()
-    gains = (right[4] - right[3]).tolist()
-    assert n["gain_5_median"] == pytest.approx(np.median(gains))
-    assert 0 < n["disagreement_5_min"] <= n["disagreement_5_max"] < 1
+    assert n["accuracy_of_vote"] == right[8][0]
+    assert n["parameters_8"] == dc.parameters(dc.LADDER[7], 8)
+    for rung in range(2, 9):
+        gains = right[rung - 1] - right[rung - 2]
+        assert n[f"gain_{rung}_median"] == pytest.approx(np.median(gains))
+        assert n[f"gain_{rung}_min"] == pytest.approx(min(gains))
+    assert {"gain_1_min", "gain_9_min"}.isdisjoint(n)
     assert n["test_images"] == 1300
 
 
@@ -222,4 +205,4 @@ def test_bad_input_is_named():
         dc.shapes(dc.Net(((1, 4, 2),), ()), 8)
     for epochs, batch in ((0, 10), (1, 0), (1, 201)):
         with pytest.raises(ValueError, match=r"expected epochs >= 1 and a batch of 1"):
-            dc.train(dc.ladder(dc.SMALL)[0], dc.digits(), [0], epochs, batch)
+            dc.train(dc.LADDER[0], dc.digits(), [0], epochs, batch)
