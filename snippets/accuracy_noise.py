@@ -25,6 +25,7 @@ them here is ours.
 """
 
 # %%
+import itertools
 import math
 
 import numpy as np
@@ -86,9 +87,9 @@ def chances(old: int, new: int) -> tuple[float, float]:
 PRINTED = (97.80, 98.78, 99.06, 99.23, 99.37, 99.43, 99.47, 99.60, 99.67)
 
 
-def wrong(percent: float, n: int = 10_000) -> int:
-    """Images answered wrongly."""
-    return round(n * (100 - percent) / 100)
+def wrong(percent: float) -> int:
+    """Of 10,000 images those answered wrongly."""
+    return round(100 * (100 - percent))
 
 
 def draw_errors() -> None:
@@ -136,7 +137,7 @@ def numbers() -> dict[str, float]:
     out["z_5_to_7"], out["z_5_to_8"] = z_of_gap(99.37, 99.47), z_of_gap(99.37, 99.60)
     out["p_apart_5_to_8"], _ = chances(wrong(99.37), wrong(99.60))
     # the fewest images, all won and none lost, that a fair coin wins in 5 % of cases
-    out["fewest"] = next(k for k in range(1, 100) if sign_test(0, k) < 0.05)
+    out["fewest"] = next(k for k in itertools.count() if sign_test(0, k) < 0.05)
     return {name: float(value) for name, value in out.items()}
 
 

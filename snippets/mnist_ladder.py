@@ -149,8 +149,8 @@ def accuracy(model: nn.Module, part: Part) -> float:
 def train(
     rung: Rung,
     parts: Sequence[Part],
-    seed: int = 0,
-    batch: int = 10,
+    seed: int,
+    batch: int,
     tell: Callable[[str], object] = print,
 ) -> float:
     """Test accuracy of the epoch that did best in validation, in percent.
@@ -264,7 +264,7 @@ def numbers() -> dict[str, float]:
     conv, pool = models[1][:2]
     out["places"], out["pooled"] = conv(x).shape[-1], pool(conv(x)).shape[-1]
     out["layer_parameters"] = parameters(conv)
-    out["map_parameters"] = conv.weight[0].numel() + conv.bias[0].numel()
+    out["map_parameters"] = parameters(conv) / conv.out_channels
     out["dense_30_parameters"] = parameters(network(Rung((), (30,)))) - 30 * 10 - 10
     out["saved_times"] = out["dense_30_parameters"] / out["layer_parameters"]
     for number in (2, 3):
@@ -302,7 +302,7 @@ def main(argv: Sequence[str]) -> dict[str, float]:
     if args.epochs is not None:
         rung = replace(rung, epochs=args.epochs)
     try:
-        return {"test_accuracy": train(rung, mnist(args.mnist), args.seed)}
+        return {"test_accuracy": train(rung, mnist(args.mnist), args.seed, 10)}
     except ValueError as error:
         parser.error(str(error))
 
