@@ -21,7 +21,7 @@ section “Convolutional neural networks in practice”, and its program network
 
 **Differs from the source:** scikit-learn's 8 × 8 digits for MNIST, and networks cut
 to fit: fields of 3 and 2 pixels for 5 and 5, the second block without pooling, half
-of the filters and units, batches of 20; 600 updates on every rung, so that shifted
+of the filters, 50 and 150 units for 100 and 1,000, batches of 20; 600 updates on every rung, so that shifted
 copies bring new images and not more steps; dropout comes alone. Weights have the
 deviation $4/\sqrt n$ (sigmoid) or $\sqrt{2/n}$ (ReLU) for $n$ inputs, biases start at
 zero; the source has $1/\sqrt{n_{out}}$ and normal biases.
