@@ -20,11 +20,11 @@ section “Convolutional neural networks in practice”, and its program network
 | $p$ (`dropout`) | chance that an input of a dense layer is dropped | |
 
 **Differs from the source:** scikit-learn's 8 × 8 digits for MNIST, and networks cut
-to fit: fields of 3 and 2 pixels for 5 and 5, the second block without pooling, half
-of the filters, 50 and 150 units for 100 and 1,000, batches of 20; 600 updates on every rung, so that shifted
-copies bring new images and not more steps; dropout comes alone. Weights have the
-deviation $4/\sqrt n$ (sigmoid) or $\sqrt{2/n}$ (ReLU) for $n$ inputs, biases start at
-zero; the source has $1/\sqrt{n_{out}}$ and normal biases.
+to fit: fields of 3 and 2 pixels for 5 and 5, the second block without pooling, half of
+the filters, 50 and 150 units for 100 and 1,000, batches of 20. Each rung has 600
+updates, so that shifted copies bring new images and not more steps; dropout comes
+alone. Weights have the deviation $4/\sqrt n$ (sigmoid) or $\sqrt{2/n}$ (ReLU) for $n$
+inputs, biases start at zero; the source has $1/\sqrt{n_{out}}$ and normal biases.
 
 **Checked against:** `torch.nn` layers in a loop over the seeds, `torch.optim.SGD` with
 weight decay and `torch.nn.functional.cross_entropy` (1e-10 in float64).
