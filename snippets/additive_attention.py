@@ -130,7 +130,7 @@ ORDER = [2, 0, 1, 5, 7, 6, 3, 4]
 # %%
 def draw_matching() -> None:
     """Left: attention weights of eight words asked for in turn, over the same words in
-    another order; each row has one dark cell, at the place of its word. Right: the
+    another order; each row has one bright cell, at the place of its word. Right: the
     weight on the right word against the size of v. All curves begin at one eighth; for
     a strong bend, g = 2, the weight is near one at 8; for g = 0.5 it rises slowly; and
     for g = 0.1, where the tanh is nearly straight, it stays where it began.
@@ -145,7 +145,8 @@ def draw_matching() -> None:
         share = [look_up(ORDER, g, w)[0].max() for w in ws]
         right.plot(ws, share, label=f"$g$ = {g}")
     right.set(xlabel="$w$", ylabel="weight on the right word", ylim=(0, 1.03))
-    right.legend(loc="center right")
+    right.legend(loc="center right", bbox_to_anchor=(1, 0.7))
+    left.grid(False)
 
 
 # %% tags=["active-ipynb"]

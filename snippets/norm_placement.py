@@ -156,10 +156,11 @@ def draw_gradients() -> None:
         right.plot(range(1, 17), middle, marker="o", markersize=4, label=label)
     top = median_last(2, True)
     guide = [top * math.sqrt(2 / n) for n in DEPTHS]
-    left.plot(DEPTHS, guide, linestyle=":", color="gray", label=r"$1/\sqrt{L}$")
+    left.plot(DEPTHS, guide, linestyle=":", color="gray", label="$L^{-1/2}$")
     left.set(xscale="log", yscale="log", xlabel="layers $L$")
     left.set(ylabel="gradient of the last $W_2$")
     left.set_xticks(DEPTHS, [str(n) for n in DEPTHS])
+    left.set_yticks([2, 4, 8], ["2", "4", "8"])
     left.minorticks_off()
     right.set(xlabel="layer of 16", ylabel="gradient of its $W_2$")
     right.set_ylim(bottom=0)
