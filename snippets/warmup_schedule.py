@@ -28,7 +28,6 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-
 # %% [markdown]
 # ## The rate
 
@@ -77,8 +76,8 @@ def updates(n_epochs: int, n_batches: int, accumulate: int) -> Iterator[Update]:
 
 # %% [markdown]
 # ## The run of 2022
-# Multi30k: 29,000 sentence pairs in micro-batches of 32, eight epochs, ten micro-batches
-# to an update, warm-up 3000.
+# Multi30k: 29,000 sentence pairs in micro-batches of 32, eight epochs, ten
+# micro-batches to an update, warm-up 3000.
 
 # %% The run
 PAIRS, BATCH, EPOCHS, ACCUMULATE, WARMUP = 29_000, 32, 8, 10, 3000
