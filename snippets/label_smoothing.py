@@ -127,6 +127,28 @@ def curve(epsilon: float, x: Floats | Ints = X) -> Floats:
 
 
 # %% [markdown]
+# ## What an untrained model pays
+# The last normalization gives vectors whose entries have variance 1, and Xavier's
+# start gives the output layer entries of variance $2 / (V + d)$. So the logits have a
+# variance near $2 d / (V + d)$: an untrained model does not guess evenly. It is sure of
+# something at random, and pays for it.
+
+
+# %%
+def first_loss(
+    size: int, width: int, epsilon: float, n: int, rng: np.random.Generator
+) -> float:
+    """The mean loss of n random vectors through an untrained output layer, in nats."""
+    bound = np.sqrt(6 / (size + width))  # Xavier's uniform distribution
+    W = rng.uniform(-bound, bound, (size, width))  # (V, d)
+    logits = rng.standard_normal((n, width)) @ W.T  # (n, V)
+    p = np.exp(logits)  # (n, V); the logits are small
+    p /= p.sum(axis=1, keepdims=True)
+    target = rng.integers(1, size, n)  # (n,); 0 is padding
+    return float(divergence(smoothed_target(target, size, epsilon, 0), p).mean())
+
+
+# %% [markdown]
 # ## Figure
 
 
@@ -192,6 +214,12 @@ def numbers() -> dict[str, float]:
     for x in (1, 13, 27, 50, 99):
         result[f"loss_x{x}"] = loss[x - 1]
     result["place_of_lowest_in_plot"] = loss.argmin()
+    for name, size, epsilon, n_seeds in (("copy", 11, 0, 21), ("6384", 6384, 0.1, 5)):
+        seeds = [np.random.default_rng(seed) for seed in range(n_seeds)]
+        first = [first_loss(size, 512, epsilon, 64, rng) for rng in seeds]
+        result[f"first_loss_{name}_median"] = np.median(first)
+        result[f"first_loss_{name}_min"] = min(first)
+        result[f"first_loss_{name}_max"] = max(first)
     return {name: float(value) for name, value in result.items()}
 
 

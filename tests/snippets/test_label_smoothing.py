@@ -187,6 +187,45 @@ def test_without_smoothing_being_sure_never_costs():
     assert np.diff(s.curve(0.1))[:26].max() < 0 < np.diff(s.curve(0.1))[26:].min()
 
 
+# ---- the first loss ------------------------------------------------------------------
+
+
+def first_loss_by_torch(size, width, epsilon, n, seed):
+    """The same draws through torch.nn.Linear, log-softmax and torch's own losses."""
+    rng = np.random.default_rng(seed)
+    layer = torch.nn.Linear(width, size, bias=False, dtype=torch.float64)
+    bound = math.sqrt(3) * math.sqrt(
+        2 / (size + width)
+    )  # of variance 2 / (fan in + out)
+    layer.weight.data = torch.tensor(rng.uniform(-bound, bound, (size, width)))
+    log_p = layer(torch.tensor(rng.standard_normal((n, width)))).log_softmax(1)
+    target = torch.tensor(rng.integers(1, size, n))
+    right = log_p[torch.arange(n), target]
+    others = log_p[:, 1:].sum(1) - right  # without padding
+    cross = -(1 - epsilon) * right - epsilon / (size - 2) * others
+    floor = -(1 - epsilon) * math.log(1 - epsilon)
+    if epsilon:
+        floor -= epsilon * math.log(epsilon / (size - 2))
+    return (cross.mean() - floor).item()
+
+
+@pytest.mark.parametrize("sizes", [(11, 512, 0.0, 64), (50, 8, 0.3, 5)])
+def test_the_first_loss_equals_torchs(sizes):
+    got = s.first_loss(*sizes, np.random.default_rng(3))
+    assert got == pytest.approx(first_loss_by_torch(*sizes, 3), rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_first_loss_is_near_its_estimate(seed):
+    """Many classes: ln V + half the logits' variance - the entropy of the target."""
+    V, d = 6384, 512
+    floor = s.entropy(s.smoothed_target(np.array([1]), V, 0.1, 0))[0]
+    want = math.log(V) + d / (V + d) - floor
+    assert s.first_loss(V, d, 0.1, 64, np.random.default_rng(seed)) == pytest.approx(
+        want, rel=0.03
+    )
+
+
 def test_numbers_by_hand():
     def h(right, other, n):
         return -right * math.log(right) - n * other * math.log(other)
@@ -213,4 +252,12 @@ def test_numbers_by_hand():
         **{f"loss_x{x}": loss(x) for x in (1, 13, 27, 50, 99)},
         "place_of_lowest_in_plot": 26,
     }
-    assert s.numbers() == pytest.approx(want, rel=1e-12, abs=1e-12)
+    got = s.numbers()
+    for name, size, epsilon, n in (("copy", 11, 0, 21), ("6384", 6384, 0.1, 5)):
+        losses = sorted(
+            first_loss_by_torch(size, 512, epsilon, 64, k) for k in range(n)
+        )
+        want[f"first_loss_{name}_median"] = losses[n // 2]
+        want[f"first_loss_{name}_min"] = losses[0]
+        want[f"first_loss_{name}_max"] = losses[-1]
+    assert got == pytest.approx(want, rel=1e-10, abs=1e-12)
