@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
-OPF = "{http://www.idpf.org/2007/opf}"
+PACKAGE = "{http://www.idpf.org/2007/opf}"
 CONTAINER = "{urn:oasis:names:tc:opendocument:xmlns:container}"
 
 
@@ -30,10 +30,10 @@ def chapters(book):
     folder = posixpath.dirname(package)
     items = {
         item.get("id"): posixpath.join(folder, item.get("href"))
-        for item in root.iter(f"{OPF}item")
+        for item in root.iter(f"{PACKAGE}item")
     }
     assert set(items.values()) <= set(book)
-    names = [items[entry.get("idref")] for entry in root.iter(f"{OPF}itemref")]
+    names = [items[entry.get("idref")] for entry in root.iter(f"{PACKAGE}itemref")]
     return {name: ElementTree.fromstring(book[name]) for name in names}
 
 
