@@ -203,6 +203,7 @@ def draw_visible() -> None:
         ax.set(xticks=[0, 7], yticks=[0, 7])
         ax.set_xticklabels(["1", "8"])
         ax.set_yticklabels(["1", "8"])
+        ax.grid(False)
 
 
 # %% tags=["active-ipynb"]
