@@ -588,7 +588,7 @@ def test_a_picture_moves_on_a_local_disk(name, page, built):
 
 @pytest.mark.parametrize("name", ["hello", "belt", "gate", "heads", "root"])
 def test_every_bar_is_as_long_as_its_number(name, page, address):
-    bars = """figure => [...figure.querySelectorAll("td[style]")].map(cell =>
+    bars = """figure => [...figure.querySelectorAll(".bars td[style]")].map(cell =>
         [+cell.style.getPropertyValue("--p"), cell.innerText.split(/\\s+/).pop()])"""
     picture = opened(page, address, name)
     for _ in ("as built", "moved"):
