@@ -297,8 +297,8 @@ def right_of_10(model: Transformer, first: int) -> int:
 # %% [markdown]
 # ## The gradient before training
 # Six layers, as in the paper, and one batch. How large is the gradient of each decoder
-# layer's feed-forward network? Adam divides by it, so what counts is how it compares
-# with that of the other layers.
+# layer's feed-forward network, beside that of the others? Adam divides each gradient by
+# its own running size, so training hides some of what is seen here.
 
 
 # %%
