@@ -142,6 +142,8 @@ def bfgs(
             s[todo[good]] = t * p[todo[good]]
             value[rows[good]], g[rows[good]] = new[good], g_new[good]
             todo, t = todo[~good], t / 2
+            if not todo.size:
+                break
         x[live] += s
         steps[live] += 1
 

@@ -157,7 +157,7 @@ def test_examples_by_hand():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="^names must not be empty$"):
+    with pytest.raises(ValueError, match=r"^names must not be empty$"):
         mlp.examples([])
     for names, got in (
         (["", "ann"], "'' as name 1"),
