@@ -182,6 +182,10 @@ def vectors_that_fit(vocab: int) -> list[tuple[int, int]]:
     return [p for p in pairs if rows_exact(5, p, vocab) == len(TABLE_A9)]
 
 
+# %% [markdown]
+# ## Figures
+
+
 # %%
 def draw_table_a9() -> None:
     """Our count over the printed one, in per cent, for the 50 models of Table A9. With
@@ -204,6 +208,10 @@ def draw_table_a9() -> None:
 
 # %% tags=["active-ipynb"]
 # draw_table_a9()
+
+
+# %% [markdown]
+# ## Numbers
 
 
 # %%

@@ -197,6 +197,10 @@ def exponent_without_embedding(s: Surface) -> float:
     return slope(6 * N_E * D, N_E)
 
 
+# %% [markdown]
+# ## Figures
+
+
 # %%
 def draw_tokens_per_parameter() -> None:
     """Tokens per parameter at the optimum against compute from 1e18 to 1e26 FLOPs. The
@@ -227,6 +231,10 @@ def draw_tokens_per_parameter() -> None:
 
 # %% tags=["active-ipynb"]
 # draw_tokens_per_parameter()
+
+
+# %% [markdown]
+# ## Numbers
 
 
 # %%

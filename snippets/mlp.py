@@ -29,9 +29,9 @@ scikit-learn's `MLPClassifier`, whose loss curve ours follows step by step.
 **Takes:** about 4 s on one core.
 
 **Varies with the machine:** what is measured after training, since each processor
-rounds in its own way and training magnifies that: `moons_width` by up to 0.02, and the
-counts of starts, `moons_parted`, `xor_learned`, `xor_missed`, `xor_unit_off`, by up to
-3.
+rounds in its own way and training magnifies that: `moons_width` by up to 0.02, and
+counts of starts, `moons_parted` by up to 3, `xor_learned` by up to 3, `xor_missed` by
+up to 3, `xor_unit_off` by up to 3.
 """
 
 # %%

@@ -376,6 +376,7 @@ def numbers() -> dict[str, float]:
     for key, values in runs_by_key.items():
         out[f"{key}_median"] = float(np.median(values))
         out |= {f"{key}_min": min(values), f"{key}_max": max(values)}
+    out["leak_would_hide"] = out["course_leak"] * out["gap_median"]
     return out
 
 

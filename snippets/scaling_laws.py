@@ -326,6 +326,10 @@ def study() -> list[dict[str, np.ndarray]]:
     return results
 
 
+# %% [markdown]
+# ## Figures
+
+
 # %%
 def draw_bootstrap() -> None:
     """Exponent beta against alpha. Two hundred refits to resampled runs form a round
@@ -374,6 +378,10 @@ def draw_early_stop() -> None:
 
 # %% tags=["active-ipynb"]
 # draw_early_stop()
+
+
+# %% [markdown]
+# ## Numbers
 
 
 # %%

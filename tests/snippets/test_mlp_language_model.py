@@ -311,6 +311,7 @@ def test_numbers_of_our_names(recorded, results):
         assert results[f"{key}_median"] == statistics.median(values)
         assert results[f"{key}_min"] == min(values)
         assert results[f"{key}_max"] == max(values)
+    assert results["leak_would_hide"] == 424 / 3203 * results["gap_median"]
     # in every run: better than bigrams on names not seen, and far from the seen ones
     assert results["ahead_min"] > 0.1
     assert results["gap_min"] > 0.25
