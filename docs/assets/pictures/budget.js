@@ -12,6 +12,7 @@
   const short = (text) => text.replace("e+", "e");
   // 40400000000 is 40.4 billion
   const big = (x) => {
+    if (x < 1) return x.toFixed(3);
     const [digits, exponent] = x.toExponential(2).split("e");
     const unit = units[Math.floor(exponent / 3)];
     const more = exponent % 3;
