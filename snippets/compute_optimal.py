@@ -69,6 +69,16 @@ def tokens_for(s: Surface, N: float) -> float:
     return (s.beta * s.B * N**s.alpha / (s.alpha * s.A)) ** (1 / s.beta)
 
 
+def wasted(truth: Surface, s: Surface, C: float) -> float:
+    """The share of C that is wasted on the optimum of `s` if `truth` is the law."""
+    least = loss(truth, *optimum(truth, C))
+    got = loss(truth, *optimum(s, C))
+    # both terms fall alike along the optimum: L_min(C) - E ~ C^-gamma
+    gamma = truth.alpha * truth.beta / (truth.alpha + truth.beta)
+    # L_min((1 - wasted) C) = got
+    return 1 - ((least - truth.E) / (got - truth.E)) ** (1 / gamma)
+
+
 # %% [markdown]
 # ## Three sets of constants
 # As printed; unrounded, as the replication found them in the paper's TeX source; and
@@ -264,6 +274,8 @@ def numbers() -> dict[str, float]:
         N, D = optimum(s, GOPHER_FLOPS)
         values["params_gopher"], values["tokens_gopher"] = N, D
         values["ratio_gopher"], values["loss_at_gopher"] = D / N, loss(s, N, D)
+        lost = wasted(SURFACES["epoch"], s, GOPHER_FLOPS)
+        values["wasted_percent_gopher"] = 100 * lost
         out |= {f"{name}_{key}": value for key, value in values.items()}
 
     for name in TABLES:

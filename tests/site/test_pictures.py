@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 import attention
+import compute_optimal
 import conv2d
 import gradient_clipping
 import gradient_through_time
@@ -29,6 +30,7 @@ PAGES = {
     "root": "transformers/vaswani-attention.html",
     "convolution": "convolutional/cs231n-convnets.html",
     "vocabulary": "transformers/vaswani-attention.html",
+    "budget": "transformers/hoffmann-chinchilla.html",
 }
 PICTURES = pytest.mark.parametrize("name", PAGES)
 
@@ -253,6 +255,51 @@ def convolution(
     )
 
 
+def big(x: float) -> str:
+    """Three digits and a word for the thousands: 40.4 billion."""
+    if x < 1:
+        return f"{x:.3f}"
+    digits, power = f"{x:.2e}".split("e")
+    word, more = divmod(int(power), 3)
+    words = ("", " thousand", " million", " billion", " trillion")
+    if word >= len(words):
+        return f"{digits}e{int(power)}"
+    return f"{float(digits) * 10**more:.{2 - more}f}{words[word]}"
+
+
+LAWS = {"printed": "rounded", "unrounded": "tex", "refitted": "epoch"}
+
+
+def budget(
+    flops: float, right: str = "refitted", peak: float = 312, used: float = 40
+) -> tuple[list[list[str]], list[list[str]], str]:
+    """The rows, what the laws differ by, and the words."""
+    truth = compute_optimal.SURFACES[LAWS[right]]
+    values = []
+    for key in LAWS.values():
+        law = compute_optimal.SURFACES[key]
+        N, D = compute_optimal.optimum(law, flops)
+        wasted = compute_optimal.wasted(truth, law, flops)
+        values.append([N, D, D / N, compute_optimal.loss(law, N, D), 100 * wasted])
+    rows = [
+        [big(N), big(D), f"{ratio:.1f}", f"{loss:.3f}", f"{fixed(wasted, 1)}%"]
+        for N, D, ratio, loss, wasted in values
+    ]
+    least, most = np.min(values, axis=0), np.max(values, axis=0)
+    factors = [f"factor {f:.2f}" for f in most[:3] / least[:3]]
+    hours = flops / compute_optimal.gpu_flops(1, peak * 1e12, used / 100)
+    scientific = f"{flops:.2e}".replace("e+", "e")
+    return (
+        rows,
+        [[*factors, f"{most[3] - least[3]:.3f}", ""]],
+        (
+            f"{scientific} FLOPs, {big(hours)} GPU-hours: {big(least[0])} to "
+            f"{big(most[0])} parameters; if the {right} constants are right, the worst "
+            f"choice wastes {most[4]:.1f}%"
+        ),
+    )
+
+
 def shown(picture: Locator) -> tuple[list[list[str]], list[list[str]], str]:
     return cells(picture), cells(picture, "tfoot"), said(picture)
 
@@ -295,6 +342,8 @@ def test_without_javascript_the_table_is_complete(name, browser, address):
             assert shown(picture) == (rows[:11], sums, words)
         elif name == "convolution":
             assert shown(picture) == convolution(2, 1, 1, 1, 1)
+        elif name == "budget":
+            assert shown(picture) == budget(5.76e23)
         else:
             assert (cells(picture), said(picture)) == vocabulary(37000)
 
@@ -542,6 +591,71 @@ def test_the_shaded_pixels_are_those_under_the_filter(page, address):
             " cell.classList.contains('seen') ? [n] : [])"
         )
         assert seen == want.tolist()
+
+
+def test_the_optima_are_those_of_the_snippet(page, address):
+    picture = opened(page, address, "budget")
+    for text in ("3e21", "1e18", "1e26", "1e15", "1e12", "2.5e30"):
+        picture.get_by_label("budget").fill(text)
+        assert shown(picture) == budget(float(text))
+    picture.get_by_label("budget").fill("1e25")
+    for right in LAWS:
+        picture.get_by_label("taken as true").select_option(right)
+        assert shown(picture) == budget(1e25, right)
+
+
+def test_a_budget_in_hours_is_that_of_the_snippet(page, address):
+    picture = opened(page, address, "budget")
+    field = picture.get_by_label("budget")
+    picture.get_by_label("unit").select_option("GPU-hours")
+    expect(field).to_have_value("1282050")  # six digits
+    assert shown(picture) == budget(compute_optimal.gpu_flops(1282050))
+    for hours, peak, used in (("4096", 312, 40), ("0.5", 989.5, 5), ("2e9", 19.5, 100)):
+        field.fill(hours)
+        picture.get_by_label("peak").fill(str(peak))
+        slider = picture.get_by_label("used")
+        slider.fill(str(used))
+        assert slider.get_attribute("aria-valuetext") == f"{used}%"
+        flops = compute_optimal.gpu_flops(float(hours), peak * 1e12, used / 100)
+        assert shown(picture) == budget(flops, peak=peak, used=used)
+        expect(field).to_have_value(hours)
+    picture.get_by_label("unit").select_option("FLOPs")
+    expect(field).to_have_value("1.404e26")
+    assert shown(picture) == budget(1.404e26, peak=19.5, used=100)
+
+
+def test_slider_and_field_of_the_budget_follow_each_other(page, address):
+    picture = opened(page, address, "budget")
+    field, slider = picture.get_by_label("budget"), picture.get_by_label("1e18 to")
+    slider.fill("21.3")
+    expect(field).to_have_value("2e21")
+    assert shown(picture) == budget(2e21)
+    for text, power, words in (
+        ("7", "18", "7.00e0 FLOPs"),
+        ("1e30", "26", "1.00e30 FLOPs"),
+        ("5e19", "19.7", "5.00e19 FLOPs"),
+    ):
+        field.fill(text)
+        expect(slider).to_have_value(power)
+        assert slider.get_attribute("aria-valuetext") == words
+    picture.get_by_label("unit").select_option("GPU-hours")
+    slider.press("Home")
+    expect(field).to_have_value("2.23")
+    assert shown(picture) == budget(compute_optimal.gpu_flops(2.23))
+    field.press("Enter")
+    assert "?" not in page.url
+
+
+def test_an_empty_budget_is_told(page, address):
+    picture = opened(page, address, "budget")
+    before = shown(picture)
+    for label, value in (("budget", "5.76e23"), ("peak", "312")):
+        field = picture.get_by_label(label)
+        for text in ("", "0", "-3"):
+            field.fill(text)
+            assert said(picture) == "budget and peak must be numbers above 0"
+        field.fill(value)
+        assert shown(picture) == before
 
 
 def test_a_tap_on_an_output_chooses_it(browser, address):

@@ -129,13 +129,25 @@ def test_table_a4_comes_out_without_the_vocabulary_only(label):
     assert budget.over_6nd(model, budget.VOCABULARY) == pytest.approx(ratio, rel=1e-14)
 
 
+def test_the_heads_of_table_a4_make_up_its_widths_and_the_sizes_its_labels():
+    sizes = {"73M": 73.7, "305M": 305.4, "552M": 552.1}  # million
+    sizes |= {"1.1B": 1142.8, "1.6B": 1592.3, "6.8B": 6794.1}
+    assert TABLE_A4.keys() == sizes.keys()
+    for label, (model, _) in TABLE_A4.items():
+        assert model.d_kv * model.n_heads == model.d_model
+        assert model.d_kv == (64 if model.d_model < 1280 else 128)
+        assert round(budget.parameters(model) / 1e6, 1) == sizes[label]
+
+
 def test_gopher_and_chinchilla_have_the_fifth_matrix_in_their_names():
     names = [(GOPHER, 280), (CHINCHILLA, 70)]
     for model, billions in names:
         assert round(budget.parameters(model) / 1e9) == billions
         assert round(budget.parameters(model, 4) / 1e9) < 0.95 * billions
     assert CHINCHILLA.n_layers == GOPHER.n_layers == 80
-    assert GOPHER.d_kv * GOPHER.n_heads == GOPHER.d_model == 2 * CHINCHILLA.d_model
+    for model in (GOPHER, CHINCHILLA):
+        assert model.d_kv * model.n_heads == model.d_model
+    assert GOPHER.d_model == 2 * CHINCHILLA.d_model
 
 
 def test_numbers_name_what_they_compute():
@@ -154,10 +166,10 @@ def test_numbers_name_what_they_compute():
         assert n[f"a9_{name}_rows_exact"] == budget.rows_exact(*args)
         for printed, model in TABLE_A9:
             ours = budget.parameters(model, *args)
-            assert n[f"a9_{name}_{printed}"] * 1e6 == pytest.approx(ours)
+            assert n[f"a9_{name}_{printed}"] == ours / 1e6
         for label, model in (("gopher", GOPHER), ("chinchilla", CHINCHILLA)):
             ours = budget.parameters(model, *args)
-            assert n[f"{label}_{name}_billions"] * 1e9 == pytest.approx(ours)
+            assert n[f"{label}_{name}_billions"] == ours / 1e9
     assert [n[f"a9_vectors_that_fit_v{v}"] for v in (31990, 32000, 32010)] == [9, 1, 11]
     for label, (model, _) in TABLE_A4.items():
         key = "a4_" + label.lower().replace(".", "")

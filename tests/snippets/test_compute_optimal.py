@@ -51,6 +51,30 @@ def test_tokens_for_is_the_same_optimum_from_the_other_side(s):
         assert co.tokens_for(s, N) == pytest.approx(D, rel=1e-12)
 
 
+def test_wasted_by_hand():
+    """Under EASY N = 250 and D = 4000 are best for 6e6 FLOPs; `other` takes N = 1000.
+
+    Then N and D are equal and L - E is 500 / sqrt(1000). With C in units of 6 FLOPs the
+    least is 2 sqrt(100 * 400) / C^(1/4).
+    """
+    other = Surface(A=400.0, B=400.0, E=7.0, alpha=0.5, beta=0.5)
+    C = 400 / (500 / math.sqrt(1000))
+    assert co.wasted(EASY, other, 6e6) == pytest.approx(1 - C**4 / 1e6, rel=1e-12)
+    assert co.wasted(EASY, other, 6e6) == pytest.approx(0.5904, abs=1e-12)
+
+
+@pytest.mark.parametrize("truth", SURFACES.values())
+def test_the_rest_of_the_budget_would_have_done_as_well(truth):
+    for s in (*SURFACES.values(), EASY):
+        for C in (1e19, 5.76e23):
+            lost = co.wasted(truth, s, C)
+            assert 0 <= lost < 1
+            assert (lost == 0) == (s == truth)
+            enough = co.loss(truth, *co.optimum(truth, (1 - lost) * C))
+            got = co.loss(truth, *co.optimum(s, C))
+            assert enough == pytest.approx(got, rel=1e-13)
+
+
 def test_the_exponents_are_those_of_the_equation():
     for s in SURFACES.values():
         small, large = co.optimum(s, 1e20), co.optimum(s, 1e24)
@@ -198,6 +222,8 @@ def test_numbers_name_what_they_compute():
             assert own[f"ratio_{key}"] == D / N
             at = "loss_at_gopher" if key == "gopher" else f"loss_{key}"
             assert own[at] == co.loss(s, N, D)
+        lost = 100 * co.wasted(SURFACES["epoch"], s, 5.76e23)
+        assert own["wasted_percent_gopher"] == lost
     for name in co.TABLES:
         for i, label in enumerate(co.LABELS):
             N, C, D = co.table(name)[:, i]
