@@ -320,6 +320,7 @@ def numbers() -> dict[str, float]:
             near,
             math.log10(far / near),
         )
+    out["signal_left_after_630"] = 0.99**630  # 99 % kept in each step
     # from the first to the last of 729 or 4,096 positions
     out["path_dilated_728"] = path_length(728, WIRINGS["dilated"])
     out["path_scan_4095"] = path_length(4095, WIRINGS["scan"])

@@ -365,6 +365,8 @@ def test_numbers_of_the_paths(numbers):
         assert numbers[f"path_{name}_630"] == steps
         power = 0 if name == "attention" else 1
         assert numbers[f"path_exponent_{name}"] == pytest.approx(power, abs=1e-12)
+    left = numbers["signal_left_after_630"]
+    assert left == pytest.approx(math.exp(630 * math.log(0.99)), rel=1e-10)
     assert numbers["path_dilated_728"] == 6
     assert numbers["path_scan_4095"] == 12
 
