@@ -13,7 +13,7 @@ from errors import ContentError
 
 HEADER_FIELDS = ("Source", "Differs from the source", "Checked against", "Takes")
 VARIES = "Varies with the machine"
-BY_UP_TO = re.compile(r"`(\w+)` by up to (\d+(?:\.\d+)?)")
+BY_UP_TO = re.compile(r"`(\w+)`\s+by\s+up\s+to\s+(\d+(?:\.\d+)?)")
 FIELD = re.compile(r"^\*\*(?P<name>[^*]+):\*\*(?P<text>.*?)(?=\n\s*\n|\Z)", re.M | re.S)
 LIBRARIES = {"numpy": "NumPy", "torch": "PyTorch", "sklearn": "scikit-learn"}
 NOT_IN_A_BROWSER = ("torch", "sklearn")
@@ -82,7 +82,8 @@ class Snippet:
     @property
     def _begins_as_markdown(self) -> bool:
         """False where jupytext has not taken the docstring for the cell's text."""
-        first = self.notebook.cells[0]
+        beginning, *_ = self.text.split("\n# %%", 1)  # the rest takes jupytext long
+        [first, *_] = jupytext.reads(beginning, fmt="py:percent").cells
         return bool(first.cell_type == "markdown" and first.source.startswith("# "))
 
     @cached_property
