@@ -43,8 +43,9 @@ Weights = dict[str, np.ndarray]
 
 # %% [markdown]
 # ## The tally
-# Two ways to multiply, and both leave a note. `rounds` counts calls that come one after
-# the other: on a machine with any number of processors it is what remains.
+# Two ways to multiply, and both leave a note. `rounds` counts the calls, which come one
+# after the other: how they grow with the length no number of processors can change.
+# (Queries, keys and values could go side by side. That changes a constant.)
 
 
 # %% The tally

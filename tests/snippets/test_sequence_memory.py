@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -215,9 +216,21 @@ def test_what_the_page_says_of_recall_holds_for_every_draw(numbers):
             lambda: memory.mamba_kept(0, 1),
             r"sizes must be >= 1, got \(0, 1, 2, 16, 4\)",
         ),
+        *(
+            (
+                lambda sizes=sizes: memory.mamba_kept(*sizes),
+                re.escape(f"sizes must be >= 1, got {sizes}"),
+            )
+            for sizes in (
+                (1, 0, 1, 1, 1),
+                (1, 1, 0, 1, 1),
+                (1, 1, 1, 0, 1),
+                (1, 1, 1, 1, 0),
+            )
+        ),
         (
-            lambda: memory.mamba_kept(1, 1, 1, 1, 0),
-            r"sizes must be >= 1, got \(1, 1, 1, 1, 0\)",
+            lambda: memory.summed_state(np.eye(2), np.eye(3)),
+            r"zip\(\) argument 2 is longer",
         ),
         (
             lambda: memory.lstm_kept(0, 3),
