@@ -123,6 +123,7 @@ def test_hard_gates_by_the_formulas_in_torch(case):
 
 def test_what_a_forgotten_step_costs():
     n = gru.numbers()
+    assert n["plain_gap_max"] == 0
     assert n["to_olah_max"] < 1e-14
     assert n["to_pytorch_reset_after_max"] < 1e-14
     # the smallest of 200 gaps: none of these errors ever goes unnoticed
@@ -158,7 +159,21 @@ def test_gaps_sees_every_step_and_keeps_the_largest():
     np.testing.assert_allclose(gru.gaps(at(0.0), at(-0.5), 3), [3.5] * 3)
 
 
+def test_gaps_are_those_of_200_draws_from_seed_0():
+    inputs = []
+
+    def note(p, x, s):
+        inputs.append((p["U"], x))
+        return s
+
+    assert gru.gaps(note, lambda p, x, s: s).shape == (200,)
+    rng = np.random.default_rng(0)
+    assert (inputs[0][0] == gru.init_params(3, 4, rng)["U"]).all()
+    assert (inputs[0][1] == rng.standard_normal((7, 1, 3))[0]).all()
+
+
 def test_init_is_within_bounds():
+    assert gru.init_params(1, 1, np.random.default_rng(0))["W"].shape == (3, 1, 1)
     p = gru.init_params(30, 16, np.random.default_rng(0))
     assert p["U"].shape == (3, 30, 16)
     assert p["W"].shape == (3, 16, 16)
@@ -180,7 +195,7 @@ def test_bad_input_is_named(case):
             step(weights, x[:, :4], s)
         with pytest.raises(ValueError, match=r"state has shape \(2, 4\), expected \(3"):
             step(weights, x, s[:2])
-    with pytest.raises(ValueError, match="Olah has no bias"):
+    with pytest.raises(ValueError, match=r"^b has .* Olah has no bias$"):
         gru.to_olah(p)
     for sizes in ((0, 2), (2, 0)):
         with pytest.raises(ValueError, match="m and n must be at least 1, got"):

@@ -68,6 +68,53 @@ def test_hand_example():
     np.testing.assert_allclose(o[0], [0.4934, 0.3108, 0.1958], atol=1e-4)
 
 
+def test_the_exercise_by_hand():
+    """One step more than the worked example: reads word 2."""
+    s = lm.deep_states(np.array([0, 1, 2]), [(lm.HAND_U, lm.HAND_W)])
+    s1 = math.tanh(-0.5 + 0.5 * math.tanh(0.5)), math.tanh(0.5)
+    expected = math.tanh(0.5 * s1[0]), math.tanh(-0.5 + 0.5 * s1[1])
+    np.testing.assert_allclose(s[2], expected, **TOLERANCE)
+
+
+def test_the_quoted_numbers_are_those_of_the_example():
+    found, second = lm.numbers(), math.tanh(-0.5 + 0.5 * math.tanh(0.5))
+    states = [[math.tanh(0.5), 0], [second, math.tanh(0.5)]]
+    for t, (a, b) in enumerate(states):
+        scores = np.exp([a, b, -a - b])
+        assert [found[f"hand_s{t}_{i}"] for i in (0, 1)] == pytest.approx([a, b])
+        outputs = [found[f"hand_o{t}_{i}"] for i in (0, 1, 2)]
+        assert outputs == pytest.approx(scores / scores.sum(), abs=1e-12)
+    assert found["hand_s1_0_without_w"] == pytest.approx(-math.tanh(0.5), abs=1e-12)
+    assert found["continuations"] == 3**4
+    # the copier's margin at 50 words, and the price of guessing among them
+    margin = 10 * math.tanh(4 * math.tanh(4))
+    assert found["copier_nats"] == pytest.approx(math.log1p(49 * math.exp(-margin)))
+    assert found["noise_nats"] == pytest.approx(math.log(50), abs=1e-12)
+
+
+def test_huge_scores_overflow_nothing():
+    scores = np.array([[1000.0, 999.0], [-2000.0, 0.0]])
+    expected = torch.log_softmax(torch.tensor(scores), dim=1)
+    np.testing.assert_allclose(lm.predict(scores, np.eye(2)), expected, **TOLERANCE)
+
+
+def test_two_words_are_enough_for_a_score():
+    log_o = np.log([[0.25, 0.75], [0.5, 0.5]])
+    np.testing.assert_allclose(lm.nats(log_o, np.array([1, 0])), [math.log(4)])
+
+
+def test_random_layers_keep_the_size_of_what_comes_in():
+    """Entries of variance one over the number of inputs, in U and in W."""
+    layers = lm.random_layers([(400, 100), (100, 900)], np.random.default_rng(0))
+    assert [(U.shape, W.shape) for U, W in layers] == [
+        ((100, 400), (100, 100)),
+        ((900, 100), (900, 900)),
+    ]
+    for U, W in layers:
+        assert U.std() * U.shape[1] ** 0.5 == pytest.approx(1, abs=0.05)
+        assert W.std() * W.shape[1] ** 0.5 == pytest.approx(1, abs=0.05)
+
+
 def test_without_w_the_steps_are_independent(layers):
     U, W = layers[0]
     order = np.array([3, 0, 5, 1, 4, 2])
@@ -145,7 +192,9 @@ def test_who_sees_whom(layers):
     def read(x):
         return lm.predict(lm.bidirectional_states(x, layers[0], layers[2]), V_two)
 
-    assert lm.who_sees_whom(read, X).all()
+    seen = lm.who_sees_whom(read, X)
+    assert seen.all()
+    assert seen.dtype == bool
     (U, W), _, _ = layers
     alone = lm.who_sees_whom(lambda x: lm.deep_states(x, [(U, 0 * W)]), X)
     np.testing.assert_array_equal(alone, np.eye(len(X), dtype=bool))
@@ -159,6 +208,8 @@ def test_the_copier_knows_every_next_word_of_noise():
     one = 10 * math.tanh(4 * math.tanh(4))
     expected = math.log1p(8 * math.exp(-one))
     np.testing.assert_allclose(lm.nats(log_o, x), expected, rtol=1e-9)
+    assert ahead[0].shape == back[0].shape == (18, 9)
+    assert V.shape == (9, 36)
 
 
 # counting
@@ -175,6 +226,17 @@ def test_parameters_equal_torch():
             out = torch.nn.Linear(directions * 6, 11, bias=False)
             expected = count(net) + count(out)
             assert lm.parameters(11, 6, depth, directions, maps) == expected
+
+
+def test_quoted_counts():
+    """8,000 words, 100 units: from the matrices' shapes, and the plain default."""
+    found, UV, W = lm.numbers(), 2 * 8000 * 100, 100 * 100
+    assert lm.parameters(8000, 100) == found["plain"] == UV + W
+    assert found["two_layers"] == UV + 3 * W
+    assert found["bidirectional"] == 2 * (UV + W)
+    assert found["lstm"] == 4 * (8000 * 100 + W) + 8000 * 100
+    assert found["unshared_5"] == 5 * UV + 4 * W
+    assert found["unshared_20"] == 20 * UV + 19 * W
 
 
 def test_unshared_is_a_chain_of_separate_matrices():
@@ -195,8 +257,16 @@ def test_bad_input_says_what_is_wrong(layers):
         lm.recurrence(lm.columns(U, X), W[1:])
     with pytest.raises(ValueError, match="x must have >= 2 words, got 1"):
         lm.nats(np.zeros((1, C)), X[:1])
-    for sizes in ((0, 5, 1, 1, 1), (5, 0, 1, 1, 1), (5, 5, 0, 1, 1), (5, 5, 1, 3, 1)):
-        with pytest.raises(
-            ValueError, match="sizes must be >= 1 and directions 1 or 2"
-        ):
-            lm.parameters(*sizes)
+    for C_, H_, depth, directions, maps in (
+        (0, 5, 1, 1, 1),
+        (5, 0, 1, 1, 1),
+        (5, 5, 0, 1, 1),
+        (5, 5, 1, 3, 1),
+        (5, 5, 1, 1, 0),
+    ):
+        message = (
+            "sizes must be >= 1 and directions 1 or 2, "
+            f"got {C_}, {H_}, {depth}, {maps} and {directions} directions"
+        )
+        with pytest.raises(ValueError, match=message):
+            lm.parameters(C_, H_, depth, directions, maps)
