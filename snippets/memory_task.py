@@ -329,6 +329,7 @@ def numbers() -> dict[str, float]:
         "neuron."
     )
     out["neuron_end_letters_needed"] = letters_needed("neuron.")
+    out["banana_letters_needed"] = letters_needed("banana.")
 
     for kind, H in UNITS.items():
         p = init_params(kind, 4, H, [np.random.default_rng(0)])
