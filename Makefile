@@ -18,6 +18,8 @@ VENV := .venv$(TORCH:%=-torch-%)$(NUMPY:%=-numpy-%)
 PINS := $(VENV)/constraints.txt
 endif
 
+BUNDLES := $(addprefix node_modules/,.panel.js .study.js .review.js)
+
 BIN  := $(VENV)/bin
 NPM  := $(if $(shell command -v npm),npm,$(BIN)/npm)
 PIP  := $(BIN)/python -m pip install --disable-pip-version-check --constraint $(PINS)
@@ -31,15 +33,16 @@ export NO_MKDOCS_2_WARNING := 1
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-serve: $(VENV)/.site node_modules/.panel.js
+serve: $(VENV)/.site $(BUNDLES)
 	@$(BIN)/python -c 'import socket, sys; host, port = "$(ADDRESS)".rsplit(":", 1); sys.exit(not socket.socket().connect_ex((host, int(port))) and "make: $(ADDRESS) is taken; try make serve ADDRESS=127.0.0.1:8001")'
 	$(BIN)/python -m mkdocs serve --dev-addr $(ADDRESS)
 
-build: $(VENV)/.site node_modules/.panel.js
+build: $(VENV)/.site $(BUNDLES)
 	$(BIN)/python -m mkdocs build
 
-test: $(VENV)/.test node_modules/.panel.js
-	$(BIN)/python -m pytest
+test: $(VENV)/.test $(BUNDLES)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.development
 	$(BIN)/python -m ruff check
@@ -52,7 +55,7 @@ new: $(VENV)/.development
 mutants: $(VENV)/.test $(VENV)/.development
 	$(BIN)/python tools/mutants.py $(FILE)
 
-bench: $(VENV)/.test node_modules/.panel.js
+bench: $(VENV)/.test $(BUNDLES)
 	$(BIN)/python -m tools.bench $(ONLY)
 
 clean:
@@ -83,5 +86,14 @@ node_modules/.installed: package.json package-lock.json .npmrc | $(BIN)/python
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(NPM) ci --loglevel=error
 	@touch $@
 
+BUNDLE = node_modules/.bin/esbuild $< --bundle --minify --target=es2022 --log-level=error --outfile=$@
+
 node_modules/.panel.js: browser/panel.mjs node_modules/.installed
-	node_modules/.bin/esbuild $< --bundle --minify --format=esm --target=es2022 --log-level=warning --outfile=$@
+	$(BUNDLE) --format=esm
+
+# plain scripts: from a local disk a browser loads no module
+node_modules/.study.js: browser/study/page.mjs $(wildcard browser/study/*.mjs) node_modules/.installed
+	$(BUNDLE) --format=iife
+
+node_modules/.review.js: browser/study/review.mjs $(wildcard browser/study/*.mjs) node_modules/.installed
+	$(BUNDLE) --format=iife

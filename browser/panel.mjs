@@ -9,7 +9,7 @@ import { tags } from "@lezer/highlight";
 
 const KEPT = 200_000; // letters of output on the page, the newest
 const here = new URL(import.meta.url);
-const panels = new Map(); // one per snippet and page
+const panels = new Map(); // one per snippet or exercise of the page
 
 const color = (name) => ({ color: `var(--md-code-hl-${name}-color)` });
 const look = [
@@ -43,10 +43,12 @@ function element(name, properties, ...children) {
   return made;
 }
 
+/** `exercise`, where there is one: `{ check, files, solved }`, with `solved()` called once it is. */
 class Panel {
-  constructor(name, original) {
+  constructor(name, original, exercise) {
     this.name = name;
     this.original = original;
+    this.exercise = exercise;
     const button = (label, title, onclick, more) =>
       element("button", { type: "button", className: "md-button", textContent: label, title, onclick, ...more });
     this.runButton = button("Run", "Ctrl+Enter in the code", () => this.run());
@@ -63,7 +65,17 @@ class Panel {
     this.root = element(
       "section",
       { className: "run-panel", ariaLabel: `Run ${name}.py` },
-      element("p", {}, this.runButton, this.stopButton, this.drawButton, this.resetButton, this.closeButton, this.status, this.clock),
+      element(
+        "p",
+        {},
+        this.runButton,
+        this.stopButton,
+        ...(exercise ? [] : [this.drawButton]),
+        this.resetButton,
+        this.closeButton,
+        this.status,
+        this.clock,
+      ),
       host,
       this.output,
       this.figures,
@@ -113,7 +125,8 @@ class Panel {
   run() {
     this.output.textContent = "";
     this.figures.textContent = "";
-    this.begin({ command: "run", code: this.editor.state.doc.toString() });
+    const { check, files } = this.exercise ?? {};
+    this.begin({ command: "run", code: this.editor.state.doc.toString(), check, files });
   }
 
   draw() {
@@ -143,7 +156,10 @@ class Panel {
     else if (type === "figure") this.figures.append(figure(value));
     else if (value === "running" && !this.drawing) this.say("Running…");
     else if (value !== "running") {
-      this.end(value === "done" ? `Done in ${this.seconds().toFixed(1)} s.` : "Ended with an error, shown below.");
+      const done = this.exercise ? "Solved: every check passes." : `Done in ${this.seconds().toFixed(1)} s.`;
+      const failed = this.exercise ? "Not yet: see below what is missing." : "Ended with an error, shown below.";
+      this.end(value === "done" ? done : failed);
+      if (value === "done") this.exercise?.solved();
       this.ran = value === "done" || this.drawing;
       this.update();
     }
@@ -208,15 +224,33 @@ function figure(svg) {
   return made;
 }
 
+async function text(file) {
+  const answer = await fetch(file);
+  if (!answer.ok) throw new Error(`${file}: ${answer.status} ${answer.statusText}`);
+  return answer.text();
+}
+
 /** Open the panel of a snippet behind `place` and run it; on closing, back to `opener`. */
 export async function open(name, file, place, opener) {
-  if (!panels.has(name)) {
-    const answer = await fetch(file);
-    if (!answer.ok) throw new Error(`${file}: ${answer.status} ${answer.statusText}`);
-    panels.set(name, new Panel(name, await answer.text()));
-  }
+  if (!panels.has(name)) panels.set(name, new Panel(name, await text(file)));
   const panel = panels.get(name);
   panel.show(place, opener);
   panel.runButton.focus({ preventScroll: true });
   panel.run();
+}
+
+/** Open an exercise behind `place`, with what it starts from; nothing runs yet.
+ *
+ * `imports` are the addresses of the snippets that its code imports; `solved` is called
+ * whenever what the reader wrote passes `check`.
+ */
+export async function solve(id, { start, check, imports, solved }, place, opener) {
+  if (!panels.has(id)) {
+    const files = {};
+    for (const file of imports) files[file.pathname.split("/").pop()] = await text(file);
+    panels.set(id, new Panel("exercise", start, { check, files, solved }));
+  }
+  const panel = panels.get(id);
+  panel.show(place, opener);
+  panel.editor.focus();
 }

@@ -16,12 +16,18 @@ import figures
 _program = types.ModuleType("__main__")  # the one that ran last
 
 
-def run(code: str, name: str) -> bool:
-    """Run a whole program; False if it raised, with its traceback on stderr."""
+def run(code: str, name: str, check: str = "") -> bool:
+    """Run a whole program, and what checks it; False if either raised.
+
+    The check runs among the program's own names. A traceback goes to stderr.
+    """
     global _program
     _program = types.ModuleType("__main__")
     sys.modules["__main__"] = _program
-    file = f"{name}.py"
+    return _run_part(code, f"{name}.py") and _run_part(check, "check.py")
+
+
+def _run_part(code: str, file: str) -> bool:
     lines = code.splitlines(keepends=True)
     linecache.cache[file] = (len(code), None, lines, file)  # for the traceback
     return _tell(lambda: exec(compile(code, file, "exec"), _program.__dict__))

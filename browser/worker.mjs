@@ -1,6 +1,6 @@
 // Python in a thread of its own: it runs one program at a time and posts what it prints.
 //
-// in:  { command: "run", name, code } · { command: "draw", name }
+// in:  { command: "run", name, code, check, files: { "lstm.py": text } } · { command: "draw", name }
 // out: { type: "state", value: "running" | "done" | "failed" } · { type: "out", value: text }
 //      { type: "figure", name, value: svg }
 
@@ -48,17 +48,19 @@ async function start() {
 }
 
 let started;
-onmessage = async ({ data: { command, name, code } }) => {
+onmessage = async ({ data: { command, name, code, check = "", files = {} } }) => {
   try {
     started ??= start();
     const { python, runner } = await started;
-    const needed = command === "draw" ? ["matplotlib"] : /\bnumpy\b/.test(code) ? ["numpy"] : [];
+    for (const [file, text] of Object.entries(files)) python.FS.writeFile(file, text);
+    const texts = [code, check, ...Object.values(files)].join("\n");
+    const needed = command === "draw" ? ["matplotlib"] : /\bnumpy\b/.test(texts) ? ["numpy"] : [];
     await python.loadPackage(needed, { messageCallback() {} });
     post("state", "running");
     const fine =
       command === "draw"
         ? runner.draw(name, (symbol, svg) => post("figure", svg, symbol))
-        : runner.run(code, name);
+        : runner.run(code, name, check);
     flush();
     post("state", fine ? "done" : "failed");
   } catch (error) {

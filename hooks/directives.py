@@ -5,9 +5,12 @@ spaces below it belongs to it. Blocks are laid out by the templates in
 `overrides/blocks/`.
 """
 
+import hashlib
+import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import starmap
 from pathlib import Path
 from textwrap import dedent, indent
@@ -16,7 +19,15 @@ import jinja2
 from markupsafe import Markup
 
 from errors import ContentError
-from pages import FENCE, Exercise, Question, SourcePage, printed, scientific
+from pages import (
+    FENCE,
+    Exercise,
+    Question,
+    SourcePage,
+    printed,
+    scientific,
+    tolerance,
+)
 from site_model import SiteModel
 
 DIRECTIVE = (
@@ -26,6 +37,7 @@ DIRECTIVE = (
 VALUE = (  # a word alone is a slip, unless it stands tight: TeX and BibTeX write {{a}}
     r"\{\{(?P<value>\s*\w+\.[^\s:{}]+|\s+\w+(?=\s))\s*(?::(?P<format>[^{}\n]*))?\}\}"
 )
+LINK = re.compile(r"\]\((?P<target>(?!\w+:)[^)\s]+)\)")  # within the site
 EXPANDED = re.compile(f"{FENCE.pattern}|{DIRECTIVE}|{VALUE}", re.M | re.S)
 BLOCKS = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "overrides/blocks"),
@@ -95,6 +107,10 @@ class Expander:
             "exercises": self._exercises,
             "cite": self._cite,
             "totals": self._whole_site_block,
+            "path": self._whole_site_block,
+            "tracks": self._whole_site_block,
+            "glossary": self._whole_site_block,
+            "deck": self._deck,
             "reading-list": self._whole_site_block,
             "findings": self._findings,
             "snippets": self._whole_site_block,
@@ -173,19 +189,27 @@ class Expander:
         return "\n\n".join(map(self._question, self._own_page(match).facts.questions))
 
     def _question(self, question: Question) -> str:
-        answer = question.answer
+        assert self.page
+        name = identity("q", self.page.key, question.ask)
+        answer, form = question.answer, ""
         if question.see:
             answer += f"\n\n[Where it is explained](#{question.see})"
         if question.choices and question.right:
-            listed = "\n".join(f"1. {self.expand(c)}" for c in question.choices)
             right = " and ".join(map(str, sorted(question.right)))
-            return f"{self.expand(question.ask)}\n\n{listed}\n\n" + self._folded(
-                "question", "Answer", f"**{right}.** {answer}"
-            )
+            answer = f"**{right}.** {answer}"
+            form = self.block("question", question=question)
         if question.number:
             number = self.number(question.number)
             answer = f"**{printed(number)}.** {answer}"
-        return self._folded("question", question.ask, answer)
+            # the digits shown must do where no tolerance is stated
+            allowed = tolerance(Decimal(number), question.within or "0.0001 %")
+            form = self.block(
+                "question", question=question, number=number, tolerance=allowed
+            )
+        folded = self._folded("question", "Answer" if form else question.ask, answer)
+        return (
+            f'<div class="asked" id="{name}" markdown>\n\n{form}\n\n{folded}\n\n</div>'
+        )
 
     def number(self, number: str) -> str:
         """A number as it stands, or the value behind `snippet.key`."""
@@ -200,11 +224,41 @@ class Expander:
     def _exercise(self, number: int, exercise: Exercise) -> str:
         parts = [f"**Exercise {number}.** {self.expand(exercise.task)}"]
         if exercise.start and exercise.check:
-            parts.append(f"```python\n{exercise.start}\n```")
+            parts.append(f"```{{.python .start}}\n{exercise.start}\n```")
             check = f"```python\n{exercise.check}\n```"
-            parts.append(self._folded("solution", "What checks it", check))
+            parts.append(self._folded("solution check", "What checks it", check))
         parts += [self._folded("solution", "Hint", hint) for hint in exercise.hints]
         parts.append(self._folded("solution", "Solution", exercise.solution))
+        text = "\n\n".join(parts)
+        if not (exercise.start and exercise.check and self.python_in_page):
+            return text
+        assert self.page
+        name = identity("e", self.page.key, exercise.task)
+        imports = " ".join(self._imports(exercise))
+        return (
+            f'<div class="exercise" id="{name}" data-imports="{imports}" markdown>'
+            f"\n\n{text}\n\n</div>"
+        )
+
+    def _imports(self, exercise: Exercise) -> list[str]:
+        code = "\n".join(
+            filter(None, [exercise.start, exercise.check, exercise.solution])
+        )
+        found = re.findall(r"^(?:from|import) (\w+)", code, re.M)
+        return sorted(set(found) & self.site.executions.keys())
+
+    def _deck(self, match: re.Match[str]) -> str:
+        """The questions of every page, with links that lead from here to there."""
+        parts = []
+        for page in self.site.in_reading_order:
+            questions = "\n\n".join(
+                map(replace(self, page=page)._question, page.facts.questions)
+            )
+            parts.append(
+                f'<section data-page="{page.key}" markdown>\n\n'
+                f"### [{page.facts.title}]({page.key}.md)\n\n"
+                f"{_links_from_root(questions, page.key)}\n\n</section>"
+            )
         return "\n\n".join(parts)
 
     def _cite(self, match: re.Match[str]) -> str:
@@ -257,3 +311,23 @@ class Expander:
                 "give the page the front matter of a source, or take the line out",
             )
         return self.page
+
+
+def identity(kind: str, key: str, words: str) -> str:
+    """A name that stays as long as the page's key and the words do."""
+    digest = hashlib.sha256(f"{key}\n{words}".encode()).hexdigest()
+    return f"{kind}-{digest[:12]}"
+
+
+def _links_from_root(text: str, key: str) -> str:
+    """The Markdown of the page `key` with links that hold on a page at the root."""
+
+    def moved(match: re.Match[str]) -> str:
+        target = match["target"]
+        if target.startswith("#"):
+            return f"]({key}.md{target})"
+        return (
+            f"]({posixpath.normpath(posixpath.join(posixpath.dirname(key), target))})"
+        )
+
+    return LINK.sub(moved, text)

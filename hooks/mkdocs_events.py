@@ -14,18 +14,33 @@ from mkdocs.utils import get_relative_url
 
 from directives import Expander
 from execution import Execution
+from glossary import abbreviations, explained_once
 from notebooks import slim
+from pages import Source, SourcePage
 from python_in_page import pyodide_files
+from related import related
 from search import with_distinct_nodes
 from security import with_policy
 from site_model import SiteModel, load_site
 from stylesheet import with_one_sheet, write_sheet
+from take_along import (
+    anki_package,
+    feed,
+    last_changes,
+    plain_page,
+    references,
+    service_worker,
+    table_of_contents,
+    zip_site,
+)
 from tex import typeset_marked
 
 ROOT = Path(__file__).parents[1]
 NODE_MODULES = ROOT / "node_modules"
 # the site's address → the file of an npm package
 THIRD_PARTY = {
+    "assets/study.js": ".study.js",
+    "assets/review.js": ".review.js",
     "assets/katex/katex.min.css": "katex/dist/katex.min.css",
     **{
         f"assets/katex/fonts/{font.name}": f"katex/dist/fonts/{font.name}"
@@ -56,6 +71,8 @@ UNNAMED_DIALOG = 'data-md-component="search" role="dialog"'  # the theme's
 
 _site: SiteModel
 _parser: markdown.Markdown
+_related: dict[str, list[str]] = {}
+_plain: dict[str, str] = {}  # a page's key → its Markdown, to take along
 _serving = False
 _pyodide: dict[str, Path] = {}
 
@@ -85,6 +102,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     _site = load_site(
         Path(config.docs_dir), ROOT / "snippets", ROOT / ".cache/snippets"
     )
+    texts = {key: (Path(config.docs_dir) / f"{key}.md") for key in _site.pages}
+    _related.update(
+        related({k: p.read_text(encoding="utf-8") for k, p in texts.items()}, 3)
+    )
     added = {address: NODE_MODULES / path for address, path in THIRD_PARTY.items()}
     if _pyodide:
         added |= RUNNER
@@ -110,17 +131,25 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
         return text  # a notebook's JSON, which mkdocs-jupyter reads by itself
     expander = _expander(page, config)
     if expander.page:
+        _plain[expander.page.key] = plain_page(expander, text)
         # a topic is what its own name asks for, though other pages say it more often
         page.meta["search"] = {"boost": 4 if page.is_index else 2}
-        text = f"# {expander.page.facts.title}\n\n{expander.card()}\n\n{text}"
-    return expander.expand(text)
+        page.meta["tags"] = _tags(page, expander.page)
+        near = [_site.pages[key] for key in _related[expander.page.key]]
+        text = (
+            f"# {expander.page.facts.title}\n\n{expander.card()}\n\n{text}\n\n"
+            + expander.block("related", pages=near)
+        )
+    return f"{expander.expand(text)}\n\n{abbreviations(_site.glossary)}"
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Slim a notebook page and give it its header."""
+    """Explain terms once; slim a notebook page and give it its header."""
+    # the tags are set in their places; the search would put them above all words
+    page.meta.pop("tags", None)
     execution = _execution(page)
     if execution is None:
-        return html
+        return explained_once(html)
     title, rest = slim(html, execution).split("</h1>", 1)  # Snippet.title checked it
     card = _expander(page, config).block("notebook-card", execution=execution)
     return f"{title}</h1>\n{card}\n{rest}"
@@ -142,6 +171,7 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
     return with_policy(with_one_sheet(output))
 
 
+@event_priority(-200)  # after the plugins: the zip has what they write
 def on_post_build(config: MkDocsConfig) -> None:
     """Join the style sheets, now that all pages are there, and mend the search."""
     site = Path(config.site_dir)
@@ -154,11 +184,36 @@ def on_post_build(config: MkDocsConfig) -> None:
     [search] = site.glob("assets/javascripts/workers/search.*.min.js")
     mended = with_distinct_nodes(search.read_text(encoding="utf-8"))
     search.write_text(mended, encoding="utf-8")
+    if not _serving:
+        _write_what_is_taken_along(site, config)
+
+
+def _write_what_is_taken_along(site: Path, config: MkDocsConfig) -> None:
+    for key, text in _plain.items():
+        (site / f"{key}.md").write_text(text, encoding="utf-8")
+    (site / "references.bib").write_text(references(_site), encoding="utf-8")
+    contents = table_of_contents(_site, config.site_name, config.site_description or "")
+    (site / "llms.txt").write_text(contents, encoding="utf-8")
+    changes = last_changes(ROOT, list(_site.in_reading_order))
+    text = feed(_site, config.site_name, changes)
+    (site / "feed.xml").write_text(text, encoding="utf-8")
+    expander = Expander(_site, "the deck", None, "", partial(_fragment, _parser))
+    (site / "rederived.apkg").write_bytes(anki_package(expander))
+    zip_site(site, site / "rederived.zip")
+    (site / "sw.js").write_text(service_worker(site), encoding="utf-8")
 
 
 def _execution(page: Page) -> Execution | None:
     path = Path(page.file.src_uri)
     return _site.executions.get(path.stem) if path.suffix == ".ipynb" else None
+
+
+def _tags(page: Page, source: SourcePage) -> list[str]:
+    """By topic, kind, level and year."""
+    facts = source.facts
+    year = [str(facts.year)] if isinstance(facts, Source) else []
+    topic = [page.parent.title] if page.parent and page.parent.title else []
+    return [*topic, facts.kind, facts.level, *year]
 
 
 def _where(page: Page) -> str:

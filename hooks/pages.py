@@ -271,6 +271,23 @@ class ReadingList(Facts):
     reading_list: Annotated[list[Heading], Field(min_length=1)]
 
 
+class Track(Facts):
+    """Pages that lead somewhere together, in the order in which to read them."""
+
+    title: Text
+    about: Text
+    pages: Annotated[list[Text], Field(min_length=2)]
+
+
+class Tracks(Facts):
+    """The front matter of the page that draws the path."""
+
+    title: Text
+    description: Text
+    hide: list[Text] = []
+    tracks: list[Track] = []
+
+
 @dataclass(frozen=True)
 class SourcePage:
     """A page of `docs/` that treats a source, or a topic."""
@@ -320,6 +337,14 @@ def load_reading_list(path: Path) -> ReadingList:
     """The reading list in the front matter of the home page."""
     facts, _ = read_front_matter(path, "docs/index.md")
     return validated(ReadingList, facts, "docs/index.md")
+
+
+def load_tracks(path: Path) -> list[Track]:
+    """The tracks in the front matter of the path's page; none where it is missing."""
+    if not path.exists():
+        return []
+    facts, _ = read_front_matter(path, "docs/path.md")
+    return validated(Tracks, facts, "docs/path.md").tracks
 
 
 def read_front_matter(path: Path, where: str) -> tuple[dict[str, Any], str]:

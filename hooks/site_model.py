@@ -2,20 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from errors import ContentError
 from execution import Execution, run_all
+from glossary import Term, load_glossary
 from pages import (
     Heading,
     NumberRow,
     SourcePage,
+    Track,
     load_reading_list,
     load_source,
+    load_tracks,
     printed,
     printed_beside,
 )
 from snippets import load_snippets
+from study_path import StudyPath
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class SiteModel:
     pages: dict[str, SourcePage]
     executions: dict[str, Execution]
     ledgers: dict[str, list[LedgerRow]]
+    tracks: list[Track]
+    glossary: list[Term]
 
     @property
     def in_reading_order(self) -> Iterator[SourcePage]:
@@ -53,6 +60,11 @@ class SiteModel:
             for entry in heading.entries:
                 if entry.page:
                     yield self.pages[entry.page]
+
+    @cached_property
+    def path(self) -> StudyPath:
+        """How the pages build on one another."""
+        return StudyPath({page.key: page for page in self.in_reading_order})
 
     @property
     def differing(self) -> dict[str, list[LedgerRow]]:
@@ -129,21 +141,43 @@ def load_site(docs: Path, snippets: Path, cache: Path) -> SiteModel:
                     f"`snippets`: there is no snippets/{snippet}.py",
                     f"choose from {', '.join(found)}",
                 )
-        for needed in page.facts.needs:
-            if needed not in pages:
-                raise ContentError(
-                    page.where,
-                    f"`needs`: there is no page `{needed}`",
-                    f"choose from {', '.join(pages)}",
-                )
-    site = SiteModel(
-        reading_list.reading_list, pages, run_all(found.values(), cache), {}
-    )
+    path = StudyPath(pages)
+    tracks = load_tracks(docs / "path.md")
+    for track in tracks:
+        _check_track(track, path)
+    glossary = load_glossary(docs / "glossary.md")
+    for term in glossary:
+        if term.page and term.page not in pages:
+            raise ContentError(
+                "docs/glossary.md",
+                f"“{term.term}” names the page `{term.page}`, which does not exist",
+                f"choose from {', '.join(pages)}",
+            )
+    executions = run_all(found.values(), cache)
+    site = SiteModel(reading_list.reading_list, pages, executions, {}, tracks, glossary)
     for page in pages.values():
         site.ledgers[page.key] = [
             _ledger_row(site, page, row) for row in page.facts.numbers
         ]
     return site
+
+
+def _check_track(track: Track, path: StudyPath) -> None:
+    for place, key in enumerate(track.pages):
+        if key not in path.pages:
+            raise ContentError(
+                "docs/path.md",
+                f"the track “{track.title}” names `{key}`, and there is no such page",
+                f"choose from {', '.join(path.pages)}",
+            )
+        late = [k for k in path.pages[key].facts.needs if k in track.pages[place:]]
+        if late or key in track.pages[:place]:
+            raise ContentError(
+                "docs/path.md",
+                f"the track “{track.title}” has `{key}` "
+                + (f"before `{late[0]}`, which it needs" if late else "twice"),
+                "put the pages in an order in which each finds what it needs",
+            )
 
 
 def _ledger_row(site: SiteModel, page: SourcePage, fact: NumberRow) -> LedgerRow:

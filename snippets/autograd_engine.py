@@ -213,7 +213,7 @@ def scalar_loss(layers: Layers, X: np.ndarray, y: np.ndarray) -> tuple[Value, li
         # the hinge: 0 once the score is on the right side by 1
         total = total + (1 + -side * values[0]).relu()
     squares = [p * p for W, b in nodes for r in (*W, b) for p in r]
-    return total * (1.0 / len(y)) + PENALTY * sum(squares, lift(0.0)), nodes
+    return total * (1.0 / len(y)) + PENALTY * sum(squares), nodes
 
 
 def loss_and_gradients(

@@ -66,7 +66,7 @@ def mean_nll(N: np.ndarray, P: np.ndarray) -> float:
     """Mean of -ln P over the pairs counted in N: infinite if one has P = 0."""
     seen = N > 0  # (27, 27): 0 ln 0 is 0
     if (P[seen] == 0).any():
-        return float("inf")
+        return np.inf
     # -1/n sum_ij N_ij ln P_ij
     return float(-(N[seen] * np.log(P[seen])).sum() / N.sum())
 
@@ -134,7 +134,7 @@ def torch_randn(n: int, bits: np.random.RandomState) -> np.ndarray:
         return pairs(n)
     whole = n // 16 * 16
     z = np.append(pairs(whole), np.zeros(n % 16))  # (n,)
-    bits.randint(0, 2**32, n % 16, dtype=np.uint32)  # drawn, then not used
+    bits.bytes(4 * (n % 16))  # n % 16 draws that are not used
     z[-16:] = pairs(16)  # a last block that is not whole: 16 anew, from the end
     return z
 
@@ -303,8 +303,7 @@ def numbers() -> dict[str, float]:
         key = str(added).replace(".", "_")
         out |= {f"census_train_{key}": mean_nll(N, P)}
         out |= {f"census_held_out_{key}": mean_nll(held_out, P)}
-    unseen = (held_out > 0) & (N == 0)  # (27, 27)
-    return out | {"census_pairs_unseen": int(held_out[unseen].sum())}
+    return out | {"census_pairs_unseen": int(held_out[N == 0].sum())}
 
 
 # %%

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from site_model import SiteModel, load_site
 
@@ -13,24 +14,35 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def site() -> SiteModel:
-    """The pages and the executed snippets, as the site is made from them."""
-    return load_site(ROOT / "docs", ROOT / "snippets", ROOT / ".cache/snippets")
+def shared(tmp_path_factory, worker_id) -> Path:
+    """A folder of this run alone, the same for all its processes."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
 
 
 @pytest.fixture(scope="session")
-def built(site, tmp_path_factory) -> Path:
+def site(shared) -> SiteModel:
+    """The pages and the executed snippets, as the site is made from them."""
+    with FileLock(shared / "snippets.lock"):  # executed once, whoever comes first
+        return load_site(ROOT / "docs", ROOT / "snippets", ROOT / ".cache/snippets")
+
+
+@pytest.fixture(scope="session")
+def built(site, shared) -> Path:
     """The site, built strictly; a warning fails it."""
-    folder = tmp_path_factory.mktemp("built") / "site"
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    build = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert build.returncode == 0, build.stdout + build.stderr
+    folder = shared / "site"
+    with FileLock(shared / "site.lock"):
+        if not folder.exists():
+            being_built = shared / "being-built"
+            build = subprocess.run(
+                [sys.executable, "-m", "mkdocs", "build", "--site-dir", being_built],
+                cwd=ROOT,
+                env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+                capture_output=True,
+                text=True,
+            )
+            assert build.returncode == 0, build.stdout + build.stderr
+            being_built.rename(folder)
     return folder
 
 

@@ -109,7 +109,8 @@ def lines_left_out(source: str) -> set[int]:
 
 def without_help(code: str) -> str:
     """The code without the texts that argparse shows."""
-    return re.sub(r',?\s*(help|description|metavar)=("[^"]*"|None)', "", code)
+    code = re.sub(r',?\s*(help|description|metavar)=("[^"]*"|None)', "", code)
+    return re.sub(r",\s*\)", ")", code)  # what mutmut leaves of a last argument
 
 
 def difference(before: str, after: str) -> tuple[int, str, str]:

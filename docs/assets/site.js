@@ -21,11 +21,11 @@ regroup();
 // their code. Nothing is fetched before the first click.
 const site = new URL("..", document.currentScript.src);
 const cards = [...document.querySelectorAll("button[data-run]")];
-const arm = (button, name, place) => {
+const file = (name) => new URL(`snippets/${name}.py`, site);
+const arm = (button, place, use) => {
   button.onclick = async () => {
     try {
-      const panel = await import(new URL("assets/run/panel.js", site));
-      await panel.open(name, new URL(`snippets/${name}.py`, site), place, button);
+      await use(await import(new URL("assets/run/panel.js", site)));
     } catch (error) {
       place.insertAdjacentText("afterend", `This cannot run here: ${error.message}`);
     }
@@ -40,15 +40,43 @@ if (location.protocol === "file:") {
 } else {
   for (const card of cards) {
     const name = card.dataset.run;
-    arm(card, name, card.closest(".card"));
+    arm(card, card.closest(".card"), (panel) => panel.open(name, file(name), card.closest(".card"), card));
     for (const title of document.querySelectorAll(".highlight > .filename")) {
       if (title.textContent !== `snippets/${name}.py`) continue;
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = "Edit and run";
       button.ariaLabel = `Edit and run ${name}.py`;
-      arm(button, name, title.parentElement);
+      const block = title.parentElement;
+      arm(button, block, (panel) => panel.open(name, file(name), block, button));
       title.append(button);
     }
+  }
+
+  // Exercises that check themselves.
+  for (const exercise of document.querySelectorAll(".exercise")) {
+    const start = exercise.querySelector(".start.highlight code");
+    const check = exercise.querySelector(".check .highlight code");
+    const imports = exercise.dataset.imports.split(" ").filter(Boolean).map(file);
+    const place = document.createElement("p");
+    const button = document.createElement("button");
+    const said = document.createElement("output");
+    button.type = "button";
+    button.className = "md-button";
+    button.textContent = "Solve it in this page";
+    place.append(button, " ", said);
+    const solved = () => {
+      said.textContent = "Solved.";
+      exercise.dispatchEvent(new CustomEvent("solved", { bubbles: true }));
+    };
+    arm(button, place, (panel) =>
+      panel.solve(
+        exercise.id,
+        { start: start.textContent, check: check.textContent, imports, solved },
+        place,
+        button,
+      ),
+    );
+    start.closest(".highlight").after(place);
   }
 }

@@ -95,3 +95,23 @@ def test_a_figure_that_raises_is_told(capsys):
     told = capsys.readouterr().err
     assert "ZeroDivisionError" in told
     assert "runner.py" not in told
+
+
+# Exercises
+
+
+def test_a_check_runs_among_the_names_of_the_program(capsys):
+    assert runner.run("answer = 42", "exercise", "assert answer == 42")
+    assert not runner.run("answer = 41", "exercise", "assert answer == 42, 'not yet'")
+    told = capsys.readouterr().err
+    assert 'File "check.py", line 1, in <module>\n    assert answer == 42' in told
+    assert told.endswith("AssertionError: not yet\n")
+
+
+def test_a_program_that_fails_is_not_checked(capsys):
+    assert not runner.run("1 / 0", "exercise", "print('checked')")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_program_that_ends_itself_is_checked_all_the_same():
+    assert not runner.run("raise SystemExit", "exercise", "assert False")

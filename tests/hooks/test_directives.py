@@ -313,18 +313,59 @@ def test_a_question_may_hold_quotation_marks(expand, project, ask):
     assert summary.text == ask.replace("`", "")
 
 
-def test_the_choices_stand_before_the_folded_answer(expand, project):
+def test_choices_are_a_form_before_the_folded_answer(expand, project):
     project.page["questions"][0] |= {"choices": ["one", "$1$", "two"], "right": "2"}
     page = soup(expand("::: questions"))
-    assert [item.text for item in page.select("ol > li")] == ["one", r"\(1\)", "two"]
-    folded = page.select_one("details.question")
+    form = page.select_one("form.check")
+    assert form["data-right"] == "2"
+    assert form.legend.text.strip() == r"What is \(1 + 0\)?"
+    labels = [label.text.strip() for label in form.select("label")]
+    assert labels == ["1. one", r"2. \(1\)", "3. two"]
+    assert [(box["type"], box["value"]) for box in form.select("input")] == [
+        ("radio", "1"),
+        ("radio", "2"),
+        ("radio", "3"),
+    ]
+    assert form.button.has_attr("hidden")  # a button that does nothing is not shown
+    folded = page.select_one(".asked details")
     assert folded.summary.text == "Answer"
     assert folded.select_one("p").text == r"2. It is \(0 + 1\)."
 
 
-def test_several_right_choices_are_named(expand, project):
+def test_several_right_choices_are_boxes_to_tick_and_are_named(expand, project):
     project.page["questions"][0] |= {"choices": ["a", "b", "c"], "right": ["3", "1"]}
-    assert "1 and 3." in soup(expand("::: questions")).select_one("details p").text
+    page = soup(expand("::: questions"))
+    assert page.form["data-right"] == "1 3"
+    assert {box["type"] for box in page.select("form input")} == {"checkbox"}
+    assert "1 and 3." in page.select_one("details p").text
+
+
+@pytest.mark.parametrize(
+    ("within", "tolerance"), [(None, 0.0516), ("1 %", 516), ("0.5", 0.5)]
+)
+def test_a_number_is_asked_for_with_its_tolerance(expand, project, within, tolerance):
+    project.page["questions"][0]["number"] = "51600"
+    if within:
+        project.page["questions"][0]["within"] = within
+    form = soup(expand("::: questions")).form
+    assert float(form["data-number"]) == 51600
+    assert float(form["data-tolerance"]) == pytest.approx(tolerance)
+    assert len(form.select("input")) == 1
+
+
+def test_a_question_keeps_its_name_whatever_stands_before_it(expand, project):
+    first, second = project.page["questions"][:2]
+    for question in (first, second):
+        question |= {"choices": ["a", "b"], "right": "1"}
+
+    def names() -> dict[str, str]:
+        asked = soup(expand("::: questions")).select(".asked:has(form)")
+        return {question.legend.text: question["id"] for question in asked}
+
+    before = names()
+    project.page["questions"].reverse()
+    assert names() == before
+    assert len(set(before.values())) == 2
 
 
 @pytest.mark.parametrize(
@@ -342,6 +383,26 @@ def test_an_answer_links_to_its_explanation(expand, project):
     assert link["href"] == "#what-it-teaches"
 
 
+def test_the_deck_has_the_questions_of_all_pages_with_links_from_the_root(
+    expander, project
+):
+    project.page["questions"][0]["answer"] = "See [looms](looms.md) and [it](#cite)."
+    project.write_page(
+        "engines/looms", {**project.page, "title": "Looms"}, project.body
+    )
+    project.entries.append({"page": "engines/looms"})
+    page = soup(expander(None).expand("::: deck"))
+    keys = [section["data-page"] for section in page.select("section")]
+    assert keys == ["engines/notes", "engines/looms"]
+    first, second = (section.select_one(".asked") for section in page.select("section"))
+    assert [link["href"] for link in first.select("a")] == [
+        "engines/looms.md",
+        "engines/notes.md#cite",
+    ]
+    assert second.select("a")[1]["href"] == "engines/looms.md#cite"
+    assert first["id"] != second["id"]  # the same words on another page
+
+
 def test_a_graded_exercise_shows_its_start_and_folds_hints_and_checks(expand, project):
     project.page["exercises"][0] |= {
         "start": "x = 0",
@@ -357,6 +418,24 @@ def test_a_graded_exercise_shows_its_start_and_folds_hints_and_checks(expand, pr
         "Hint",
         "Solution",
     ]
+
+
+def test_a_graded_exercise_says_which_snippets_it_imports(expander, project):
+    project.page["exercises"][0] |= {
+        "start": "import math\nfrom demo import add\nx = 0",
+        "check": "assert add(x, 1) == 3",
+        "solution": "So:\n\n```python\nfrom demo import add\nx = 2\n```\n",
+    }
+    asked = replace(expander(), python_in_page=True)
+    [exercise] = soup(asked.expand("::: exercises")).select(".exercise")
+    assert exercise["data-imports"] == "demo"
+    assert exercise.select_one(".start.highlight code").text.startswith("import math")
+    assert exercise.select_one(".check .highlight code").text.startswith("assert")
+
+
+def test_without_python_in_the_page_no_exercise_offers_to_run(expand, project):
+    project.page["exercises"][0] |= {"start": "x = 0", "check": "assert x"}
+    assert soup(expand("::: exercises")).select(".exercise") == []
 
 
 def test_exercises_are_numbered_and_their_solutions_folded(expand):
@@ -478,6 +557,52 @@ def test_the_card_links_what_to_read_before(expander, project):
     project.page["needs"] = ["engines/looms"]
     link = soup(expander().card()).find("a", string="Looms")
     assert link["href"] == "../engines/looms.html"
+
+
+def test_the_card_links_what_the_page_opens_the_way_to(expander, project):
+    looms = {**project.page, "title": "Looms", "needs": ["engines/notes"]}
+    project.write_page("engines/looms", looms, project.body)
+    project.entries.append({"page": "engines/looms"})
+    card = soup(expander().card())
+    assert "Read before" not in card.text
+    assert card.find("a", string="Looms")["href"] == "../engines/looms.html"
+
+
+def test_the_path_is_drawn_and_told(expander, project):
+    looms = {**project.page, "title": "Looms", "needs": ["engines/notes"]}
+    project.write_page("engines/looms", looms, project.body)
+    project.entries.append({"page": "engines/looms"})
+    html = soup(expander().expand("::: path\n"))
+    title = project.page["title"]
+    addresses = ["../engines/notes.html", "../engines/looms.html"]
+    drawn = html.select("svg a")
+    assert {a["href"]: " ".join(a.text.split()) for a in drawn} == dict(
+        zip(addresses, (title, "Looms"), strict=True)
+    )
+    assert [a["href"] for a in html.select("ul.tree > li > a")] == addresses
+    assert html.select_one("ul.tree ul.tree a").text == "Looms"
+
+
+def test_a_track_adds_up_its_minutes_and_says_what_it_does_not_know(expander, project):
+    looms = {**project.page, "title": "Looms", "minutes": "unknown"}
+    project.write_page("engines/looms", looms, project.body)
+    project.entries.append({"page": "engines/looms"})
+    project.page["minutes"] = 90
+    track = {
+        "title": "Tour",
+        "about": "A *way*.",
+        "pages": ["engines/notes", "engines/looms"],
+    }
+    path = {"title": "Path", "description": "All.", "tracks": [track]}
+    project.write_page("path", path, "::: tracks\n")
+    html = soup(expander().expand("::: tracks\n"))
+    assert html.h3.text == "Tour"
+    assert html.em.text == "way"
+    assert [small.text for small in html.select("li small")] == [
+        "90 min",
+        "length not known",
+    ]
+    assert "at least 1.5 hours" in html.text
 
 
 # Slips

@@ -138,6 +138,10 @@ def test_the_counts_equal_torch(results):
 
 
 def test_the_start_in_numbers(results):
+    assert batch_norm.RAW == (1.0, 1.0)
+    # the gain of tanh over the root of 3 letters of 10 numbers; a hundredth
+    first, last = batch_norm.SCALED
+    assert (first, last) == (pytest.approx((5 / 3) / math.sqrt(30)), 0.01)
     for name, scales in (("raw", batch_norm.RAW), ("scaled", batch_norm.SCALED)):
         runs = [batch_norm.at_start(scales, np.random.default_rng(s)) for s in range(9)]
         for key, values in zip(

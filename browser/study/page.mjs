@@ -1,0 +1,66 @@
+// On every page: what its reader answers, solves and has read, and marks beside links.
+
+import { Store } from "./progress.mjs";
+import { arm } from "./questions.mjs";
+import { tell } from "./tell.mjs";
+
+const store = new Store(tell);
+const root = new URL("..", document.currentScript.src);
+
+// Without a network the site opens from what the service worker has kept.
+if (navigator.serviceWorker && location.protocol !== "file:") {
+  addEventListener("load", () => navigator.serviceWorker.register(new URL("sw.js", root)).catch(() => {}));
+}
+
+const card = document.querySelector(".card[data-page]");
+
+if (card) {
+  const page = card.dataset.page;
+  arm(document, (name, right) => store.note("questions", `${page}#${name}`, { right }));
+  document.addEventListener("solved", (event) => {
+    store.note("exercises", `${page}#${event.target.id}`, { solved: true });
+  });
+  const line = document.createElement("p");
+  const button = document.createElement("button");
+  const words = document.createElement("span");
+  line.className = "progress";
+  button.type = "button";
+  button.className = "md-button";
+  button.onclick = () => store.note("pages", page, { read: !store.read().pages[page]?.read });
+  line.append(button, " ", words);
+  card.append(line);
+  store.onchange((progress) => {
+    button.textContent = progress.pages[page]?.read ? "Not read after all" : "Mark as read";
+    words.textContent = state(progress, page, card.dataset);
+  });
+}
+
+const places = document.querySelectorAll("[data-page]:not(.card, section)");
+for (const place of places) {
+  if (place instanceof SVGElement) continue;
+  const mark = document.createElement("small");
+  mark.className = "mark";
+  (place.querySelector(".tally") ?? place.querySelector("small") ?? place.querySelector("a")).after(" ", mark);
+}
+store.onchange((progress) => {
+  for (const place of places) {
+    const words = state(progress, place.dataset.page, place.dataset);
+    if (place instanceof SVGElement) place.classList.toggle("read", Boolean(progress.pages[place.dataset.page]?.read));
+    else place.querySelector(".mark").textContent = words;
+  }
+});
+
+/** “Read · 3 of 6 questions right · exercise solved”, as far as there is something to say. */
+function state(progress, page, { questions, exercises }) {
+  const of = (section, flag) =>
+    Object.entries(progress[section]).filter(([name, record]) => name.startsWith(`${page}#`) && record[flag]).length;
+  const right = Math.min(of("questions", "right"), Number(questions));
+  const solved = Math.min(of("exercises", "solved"), Number(exercises));
+  return [
+    progress.pages[page]?.read && "read",
+    right && `${right} of ${questions} questions right`,
+    solved && (solved === 1 ? "an exercise solved" : `${solved} exercises solved`),
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}

@@ -1,0 +1,70 @@
+// Once visited, the site opens without a network. The network comes first: what is kept
+// answers only where it does not. Caches of this site alone are touched, by their names.
+
+const EDITION = "__EDITION__"; // another with every change of the site
+const CORE = __CORE__; // what every page and the search need
+const ALL = __ALL__; // every page, for readers who want to take them all along
+const PREFIX = "rederived-";
+const CACHE = PREFIX + EDITION;
+
+const older = async () => (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== CACHE);
+
+async function keep(cache, addresses) {
+  let kept = 0;
+  for (const address of addresses) {
+    try {
+      const answer = await fetch(address, { cache: "no-cache" });
+      if (!answer.ok) continue;
+      await cache.put(address, answer);
+      kept += 1;
+    } catch {
+      // without a network, or gone: the rest may still come
+    }
+  }
+  return kept;
+}
+
+async function install() {
+  const cache = await caches.open(CACHE);
+  await cache.addAll(CORE);
+  for (const name of await older()) {
+    // the pages kept from the last edition, in this one
+    const requests = await (await caches.open(name)).keys();
+    await keep(cache, requests.map((request) => request.url).filter((url) => !url.includes("/assets/")));
+  }
+  await self.skipWaiting();
+}
+
+async function activate() {
+  for (const name of await older()) await caches.delete(name);
+  await self.clients.claim();
+}
+
+async function answer(request) {
+  const cache = await caches.open(CACHE);
+  try {
+    const fresh = await fetch(request);
+    if (fresh.status === 200) cache.put(request, fresh.clone());
+    return fresh;
+  } catch (error) {
+    const url = new URL(request.url);
+    if (url.pathname.endsWith("/")) url.pathname += "index.html";
+    const kept = await cache.match(url, { ignoreSearch: true });
+    if (kept) return kept;
+    if (request.mode !== "navigate") throw error;
+    return cache.match("404.html");
+  }
+}
+
+self.addEventListener("install", (event) => event.waitUntil(install()));
+self.addEventListener("activate", (event) => event.waitUntil(activate()));
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const ours = request.url.startsWith(self.registration.scope);
+  if (request.method === "GET" && ours) event.respondWith(answer(request));
+});
+self.addEventListener("message", (event) => {
+  if (event.data !== "keep all") return;
+  const all = async () => event.ports[0].postMessage([await keep(await caches.open(CACHE), ALL), ALL.length]);
+  event.waitUntil(all());
+});

@@ -1,0 +1,44 @@
+"""What a reader does in several tests."""
+
+from playwright.sync_api import ConsoleMessage, Page
+
+
+def search(page: Page, query: str) -> str:
+    """The address of the first hit."""
+    page.keyboard.press("s")
+    box = page.get_by_role("textbox", name="Search")
+    box.fill(query[:-1])  # at once: no hit is for its first words alone
+    box.press_sequentially(query[-1])
+    first = page.locator(".md-search-result__item a").first
+    first.wait_for()
+    return first.get_attribute("href") or ""
+
+
+def console_of(page: Page) -> list[str]:
+    """What the console will say of a page, as it says it."""
+    said: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        # said by the test's own browser, which keeps the service worker out
+        if message.text != "Service Worker registration blocked by Playwright":
+            said.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda e: said.append(str(e)))
+    return said
+
+
+def console_on_a_local_disk(page: Page) -> list[str]:
+    """What the console will say of a page from a disk, but for two fonts.
+
+    Chromium preloads no font from a file, says so, and loads it by the style sheet.
+    """
+    said = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if ".woff2" not in message.text + message.location["url"]:
+            said.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda e: said.append(str(e)))
+    return said

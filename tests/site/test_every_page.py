@@ -1,0 +1,109 @@
+"""Every page of the built site in Chromium: what holds for each of them."""
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from pages import load_source
+from reader import console_of, console_on_a_local_disk, search
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [
+    f"{page.key}.html"
+    for path in sorted((ROOT / "docs").rglob("*.md"))
+    if (page := load_source(path, ROOT / "docs"))
+]
+PAGES = [
+    "index.html",
+    "path.html",
+    "review.html",
+    "glossary.html",
+    "tags.html",
+    "findings.html",
+    "about.html",
+    "snippets/index.html",
+    *SOURCES,
+    *(
+        f"snippets/{path.stem}.html"
+        for path in sorted((ROOT / "snippets").glob("*.py"))
+    ),
+]
+# axe's rules that look at colours: the scheme changes nothing else
+OF_COLOR = ("color-contrast", "link-in-text-block")
+COMPRESSED = re.compile(r"text/|javascript|json|svg|xml")
+FIGURES = re.compile(r'<svg [^>]*class="figure".*?</svg>', re.S)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_at_every_width_in_light_and_dark(path, page, address, violations):
+    foreign, console = [], console_of(page)
+    page.on("request", lambda r: foreign.append(r.url))
+    page.goto(address + path)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (390, 768, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(50)
+            overflow = page.evaluate(
+                "document.documentElement.scrollWidth - innerWidth"
+            )
+            assert overflow <= 0, (scheme, width)
+            if width != 768:
+                rules = OF_COLOR if scheme == "dark" else ()
+                assert violations(page, rules) == [], (scheme, width)
+    own = (address, "data:", "blob:")
+    assert [url for url in foreign if not url.startswith(own)] == []
+    assert console == []
+
+
+def test_the_pages_tested_are_all_there_are(built):
+    found = {path.relative_to(built).as_posix() for path in built.rglob("*.html")}
+    assert found == {*PAGES, "404.html"}
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_a_first_visit_weighs_at_most_250_kilobytes(path, page, address):
+    answers = []
+    page.on("response", lambda answer: answers.append(answer))
+    page.goto(address + path, wait_until="networkidle")
+    sizes = {}
+    for answer in answers:
+        body = answer.body()
+        if answer.url.endswith(".html"):
+            body = FIGURES.sub("", body.decode()).encode()  # figures apart
+        kind = answer.headers.get("content-type", "")
+        sizes[answer.url] = len(
+            gzip.compress(body, 6) if COMPRESSED.search(kind) else body
+        )
+    assert any(url.endswith(".woff2") for url in sizes)
+    assert address + path in sizes
+    assert sum(sizes.values()) <= 250_000, sizes
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_a_copy_on_a_local_disk_works_and_searches(path, page, built):
+    console = console_on_a_local_disk(page)
+    page.goto((built / path).as_uri())
+    assert path in search(page, page.locator("h1").inner_text().removesuffix("#"))
+    assert console == []
+    loaded = page.evaluate(
+        "document.fonts.ready.then(fonts => [...fonts]"
+        ".filter(font => font.status === 'loaded').map(font => font.family).join())"
+    )
+    assert "Source Serif 4" in loaded
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_readable_without_javascript(path, browser, address):
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(address + path)
+        expect(page.locator("table.ledger")).to_be_visible()
+        expect(page.locator("svg.figure").first).to_be_visible()
+        expect(page.locator(".katex").first).to_be_visible()
+        question = page.locator("details.question").first
+        question.locator("summary").click()
+        expect(question.locator("p").first).to_be_visible()
