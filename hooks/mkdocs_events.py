@@ -2,15 +2,17 @@
 
 import json
 import logging
+import re
 from functools import partial
 from pathlib import Path
 
 import markdown
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.plugins import event_priority
+from mkdocs.plugins import CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
+from mkdocs.utils.templates import TemplateContext
 
 from directives import Expander
 from execution import Execution
@@ -33,7 +35,7 @@ from take_along import (
     table_of_contents,
     zip_site,
 )
-from tex import typeset_marked
+from tex import read_typeset, typeset_marked, write_typeset
 
 ROOT = Path(__file__).parents[1]
 NODE_MODULES = ROOT / "node_modules"
@@ -69,10 +71,13 @@ RUNNER = {
 
 UNNAMED_DIALOG = 'data-md-component="search" role="dialog"'  # the theme's
 
+COLOURS = re.compile(r"</?span[^>]*>")
+
 _site: SiteModel
 _parser: markdown.Markdown
 _related: dict[str, list[str]] = {}
 _plain: dict[str, str] = {}  # a page's key → its Markdown, to take along
+_coloured: dict[str, str] = {}  # a page's address → its whole content
 _serving = False
 _pyodide: dict[str, Path] = {}
 
@@ -103,6 +108,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         Path(config.docs_dir), ROOT / "snippets", ROOT / ".cache/snippets"
     )
     texts = {key: (Path(config.docs_dir) / f"{key}.md") for key in _site.pages}
+    read_typeset(ROOT / ".cache")
     _related.update(
         related({k: p.read_text(encoding="utf-8") for k, p in texts.items()}, 3)
     )
@@ -155,6 +161,24 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     return f"{title}</h1>\n{card}\n{rest}"
 
 
+def _without_colours(context: TemplateContext, /, page: Page, **_: object) -> None:
+    """Let the search read the page without the marks that colour its code.
+
+    They are most of a page's tags and none of its words.
+    """
+    _coloured[page.url] = page.content or ""
+    page.content = COLOURS.sub("", _coloured[page.url])
+
+
+def _with_colours(context: TemplateContext, /, page: Page, **_: object) -> None:
+    page.content = _coloured.pop(page.url)
+
+
+on_page_context = CombinedEvent(
+    event_priority(100)(_without_colours), event_priority(-100)(_with_colours)
+)
+
+
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Typeset formulas, link one sheet and fix the policy, once the page is whole."""
     output = with_one_sheet(output)
@@ -174,6 +198,7 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 @event_priority(-200)  # after the plugins: the zip has what they write
 def on_post_build(config: MkDocsConfig) -> None:
     """Join the style sheets, now that all pages are there, and mend the search."""
+    write_typeset(ROOT / ".cache")
     site = Path(config.site_dir)
     # main before palette
     theme = sorted(site.glob("assets/stylesheets/*.css"))

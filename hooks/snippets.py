@@ -82,7 +82,8 @@ class Snippet:
     @property
     def _begins_as_markdown(self) -> bool:
         """False where jupytext has not taken the docstring for the cell's text."""
-        first = self.notebook.cells[0]
+        beginning, *_ = self.text.split("\n# %%", 1)  # the rest takes jupytext long
+        [first, *_] = jupytext.reads(beginning, fmt="py:percent").cells
         return bool(first.cell_type == "markdown" and first.source.startswith("# "))
 
     @cached_property

@@ -45,11 +45,11 @@ def write_sheet(site: Path, sheets: Iterable[str]) -> None:
 
 def names_used(site: Path) -> set[str]:
     """Every word that stands in a tag or in a script: no class has another name."""
-    tags = (
+    tags = {
         tag
         for page in site.rglob("*.html")
         for tag in TAG.findall(page.read_text("utf-8"))
-    )
+    }
     scripts = (script.read_text("utf-8") for script in site.glob("assets/**/*.js"))
     return {name for text in (*tags, *scripts) for name in NAME.findall(text)}
 

@@ -1,6 +1,9 @@
 """TeX typeset at build time by KaTeX, with MathML for screen readers."""
 
+import hashlib
 import html
+import json
+import os
 import re
 from collections.abc import Callable
 from functools import cache
@@ -25,6 +28,8 @@ VERBATIM = re.compile(
     r"(<(?:pre|code|script|svg)\b.*?</(?:pre|code|script|svg)>)", re.S
 )
 
+_typeset: dict[str, str] = {}  # display or inline, and TeX → what KaTeX made of it
+
 
 @cache
 def _engine() -> dukpy.JSInterpreter:
@@ -43,26 +48,46 @@ def _engine() -> dukpy.JSInterpreter:
     return engine
 
 
-@cache
 def typeset(tex: str, display: bool) -> str:
     """HTML and MathML of one formula.
 
     Raises ValueError with KaTeX's own words where the formula is wrong.
     """
-    rendered, error = _engine().evaljs(
-        "render(dukpy.tex, dukpy.display)", tex=tex, display=display
-    )
-    if error is not None:
-        raise ValueError(error)
-    if (
-        display
-    ):  # a long formula scrolls, and what scrolls must be reachable by keyboard
-        rendered = rendered.replace(
-            'class="katex-display"',
-            'class="katex-display" tabindex="0" role="group" aria-label="formula"',
-            1,
+    key = f"{'display' if display else 'inline'}: {tex}"
+    if key not in _typeset:
+        rendered, error = _engine().evaljs(
+            "render(dukpy.tex, dukpy.display)", tex=tex, display=display
         )
-    return str(rendered)
+        if error is not None:
+            raise ValueError(error)
+        _typeset[key] = str(rendered)
+    # a long formula scrolls, and what scrolls must be reachable by keyboard
+    return _typeset[key].replace(
+        'class="katex-display"',
+        'class="katex-display" tabindex="0" role="group" aria-label="formula"',
+        1,
+    )
+
+
+def read_typeset(cache: Path) -> None:
+    """Take up what the same KaTeX has typeset in earlier builds, if it is readable."""
+    try:
+        _typeset.update(json.loads(_kept_in(cache).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        _typeset.clear()
+
+
+def write_typeset(cache: Path) -> None:
+    """Keep every formula for the next build."""
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = _kept_in(cache).with_suffix(f".{os.getpid()}")  # another may build, too
+    partial.write_text(json.dumps(_typeset), encoding="utf-8")
+    partial.replace(_kept_in(cache))
+
+
+def _kept_in(cache: Path) -> Path:
+    version = hashlib.sha256(KATEX.read_bytes()).hexdigest()[:12]
+    return cache / f"katex-{version}.json"
 
 
 def typeset_marked(page_html: str, where: str) -> str:

@@ -240,15 +240,11 @@ def numbers() -> dict[str, float]:
     out["two_layers_both_pytorch"] = count(both) + 2 * 2 * 3
     out["second_layer_inputs"] = both[1][0]["w"].shape[1]
 
-    # the slope of tanh on a grid: its largest value is met at 0
-    z = np.linspace(-5, 5, 10001)  # (10001,)
-    out["tanh_slope_max"] = (1 - np.tanh(z) ** 2).max()
-
     for directions, name in ((1, "one"), (2, "both")):
         values, middle = reaches(directions), STEPS // 2  # (SEEDS, STEPS)
         for shift in (-5, -1, 0, 1, 5):
-            where = "at" if shift == 0 else f"{abs(shift)}_"
-            side = "" if shift == 0 else ("before" if shift < 0 else "after")
+            where = f"{abs(shift)}_" if shift else "at"
+            side = ("", "after", "before")[np.sign(shift)]
             column = values[:, middle + shift]  # (SEEDS,)
             for fold in ("median", "min", "max"):
                 value = getattr(np, fold)(column)

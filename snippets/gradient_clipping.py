@@ -377,6 +377,11 @@ def numbers() -> dict[str, float]:
     out["path_plain_end_error"] = errors[-1]
     path, _, _ = descend(*START, "norm")
     out["path_norm_end_w"], out["path_norm_end_b"] = path[-1]
+    for rule in ("plain", "norm"):
+        _, errors, norms = descend(*START, rule, steps=44)
+        for n in range(36, 44):  # just before the wall and just after
+            out[f"update_{n}_{rule}_error"] = errors[n]
+            out[f"update_{n}_{rule}_norm"] = norms[n]
     for name in RULES:
         for what, values in outcomes(name).items():
             out |= spread(f"{what}_{name.replace('.', '')}", values)

@@ -4,7 +4,8 @@ r"""
 
 Recurrent layers as PyTorch hands them out: RNN, GRU, LSTM, and the LSTM with another
 forget bias. A unit vector is put on the last output, and what arrives at the input 0,
-1, 2, … 100 steps earlier is measured. Nothing is trained.
+1, 2, … 100 steps earlier is measured. Nothing is trained. Before that, the smallest
+case: one unit, whose gradient is a product of numbers.
 
 **Source:** R. Pascanu, T. Mikolov and Y. Bengio, *On the difficulty of training
 recurrent neural networks* (2013), section 2. The experiment is ours.
@@ -16,11 +17,13 @@ recurrent neural networks* (2013), section 2. The experiment is ours.
 | `x` | input, standard normal | $(T, B, m)$ |
 | `u` | gradient of the last output, unit vectors | $(B, n)$ |
 | $\lambda_1$ | largest singular value of the recurrent matrix | |
+| $w, x, z_t, h_t$ | of one unit: weight, input, sum $w h_{t-1} + x$, state | |
 
 **Differs from the source:** the source has no such measurement.
 
 **Checked against:** the gradient written out as the source's product of Jacobians
-(1e-10 in float64); the forget gates' product; `numpy.linalg.svd`.
+(1e-10 in float64); the forget gates' product; `numpy.linalg.svd`; one unit by torch
+autograd.
 
 **Takes:** about 4 s on one core, most of it importing PyTorch.
 """
@@ -32,6 +35,45 @@ import numpy as np
 import torch
 
 N_HIDDEN, N_IN, BATCH, LAG, SEEDS = 64, 8, 8, 100, (0, 1, 2, 3, 4)
+
+# %% [markdown]
+# ## One unit
+# It reads the same input at every step. Each step back multiplies the gradient by the
+# weight *and* by the slope at the place where the unit was.
+
+
+# %%
+def one_unit(
+    activation: str, w: float, x: float, steps: int = 8
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is left of a gradient 1, 2, ... `steps` steps back through one unit.
+
+    The unit starts at phi(0), where it is steepest. All that is returned goes back from
+    the last step: the states h_T ... h_1, the slopes there, and the gradient of h_T
+    with respect to h_(T-1) ... h_0; (steps,) each.
+
+    Raises:
+        ValueError: activation is neither 'tanh' nor 'sigmoid', or steps below 1.
+    """
+    if activation not in ("tanh", "sigmoid"):
+        raise ValueError(f"activation is {activation!r}, expected 'tanh' or 'sigmoid'")
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, expected at least 1")
+    h, states, slopes = 0.0 if activation == "tanh" else 0.5, [], []
+    for _ in range(steps):
+        # h_t = phi(w h_{t-1} + x)
+        z = w * h + x
+        if activation == "tanh":
+            h = float(np.tanh(z))
+            slopes.append(1 - h**2)  # tanh' = 1 - tanh^2
+        else:
+            h = 0.5 * (1 + float(np.tanh(0.5 * z)))
+            slopes.append(h * (1 - h))  # sigma' = sigma (1 - sigma)
+        states.append(h)
+    back = np.array(slopes[::-1])  # (steps,)
+    # dh_T/dh_{T-k} = w phi'(z_T) . w phi'(z_{T-1}) ... w phi'(z_{T-k+1})
+    return np.array(states[::-1]), back, np.cumprod(w * back)
+
 
 # %% [markdown]
 # ## The measurement
@@ -201,6 +243,11 @@ def numbers() -> dict[str, float]:
     )
     out |= spread("rnn_norm095_lag100", arrived[:, LAG])
     out["bound_norm095_100_steps"] = 0.95**100
+    for name, values in zip(
+        ("state", "slope", "gradient"), one_unit("tanh", 1.5, 0.2), strict=True
+    ):
+        for k, value in enumerate(values, start=1):
+            out[f"one_unit_{name}_{k}"] = float(value)
     return out
 
 

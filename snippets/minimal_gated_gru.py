@@ -213,12 +213,11 @@ def draw_reach() -> None:
 # %%
 def numbers() -> dict[str, float]:
     """Every figure the page quotes."""
-    out = {"kept_gate_shut": kept(-1000, 100)[-1], "kept_gate_open": kept(1000, 1)[-1]}
+    out = {"kept_gate_01_10_steps": kept(np.log(0.1 / 0.9), 10)[-1]}
     for bias in (-10, -5, -3, 0):
         key = f"bias_minus{-bias}" if bias else "bias_0"
         out[f"gate_{key}"] = sigmoid(np.float64(bias))
         out[f"left_of_07_{key}"] = kept(bias, 100, 0.7)[-1]
-    out["kept_gate_01_10_steps"] = kept(np.log(0.1 / 0.9), 10)[-1]
 
     for bias in BIASES:
         name = "plain" if bias is None else f"bias_minus{-bias}" if bias else "bias_0"

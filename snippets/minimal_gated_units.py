@@ -292,6 +292,44 @@ def reaction(cell: str, steps: int = 6, at: int = 2) -> np.ndarray:
 
 
 # %% [markdown]
+# ## A gate that obeys a mark
+# Two units, set by hand. The first is a memory: its candidate is the value that is
+# read, and it shall hold the value beside which a mark stands. The second reads the
+# mark and lets go of it at the next step. The memory's gate sees the mark by w where
+# the cell has W, and the second unit's old state by u where it has U.
+
+# %%
+EIGHT_VALUES = np.array([1.0, -0.6, 0.3, -1.2, 0.7, -0.2, 1.4, -0.9])
+
+
+def hold_marked(
+    cell: str, w: float, u: float, b: float, marks: list[int]
+) -> dict[str, np.ndarray]:
+    """The memory's candidate, gate and state, and the second unit's, by step: (8,).
+
+    w, u, b: what the memory's gate takes of mark, second unit and bias. marks: the
+    marked steps, from 0. Raises ValueError for an unknown cell.
+    """
+    p = {name: np.zeros((1, *size)) for name, size in shapes(cell, 2, 2).items()}
+    p["W_h"][0] = [[1, 0], [0, 3]]  # value to the first unit, mark to the second (m, n)
+    if "W_f" in p:
+        p["W_f"][0, 1, 0] = w
+    if "U_f" in p:
+        p["U_f"][0, 1, 0] = u
+    if "b_f" in p:
+        p["b_f"][0, 0] = b, 10  # the second unit's gate is open
+    x = np.zeros((8, 1, 1, 2))  # (T, S, B, m)
+    x[:, 0, 0, 0] = EIGHT_VALUES
+    x[marks, 0, 0, 1] = 1
+    h, rows = np.zeros((1, 1, 2)), []  # (S, B, n)
+    for x_t in x:
+        h, (f, _, h_tilde) = step(p, x_t, h)
+        rows.append([h_tilde[0, 0, 0], f[0, 0, 0], h[0, 0, 0], h[0, 0, 1]])
+    names = ("candidate", "gate", "state", "second")
+    return dict(zip(names, np.array(rows).T, strict=True))  # (4, T)
+
+
+# %% [markdown]
 # ## Figures
 
 # %%
@@ -395,6 +433,14 @@ def numbers() -> dict[str, float]:
         # adding task: two inputs, two directions
         out[f"adding_{cell}"] = 2 * count(cell, 100, 2)
         out[f"adding_{cell}_with_start"] = 2 * (count(cell, 100, 2) + 100)
+
+    # marked are the second and the fifth step
+    held = hold_marked("mgu", 8, 0, -4, [1, 4])
+    out["held_gate_shut"], out["held_gate_open"] = held["gate"][:2]
+    out["held_second_marked"] = held["second"][1]
+    for t in range(8):
+        out[f"held_candidate_{t + 1}"] = held["candidate"][t]
+        out[f"held_state_{t + 1}"] = held["state"][t]
 
     _, tape = forward(train("mgu2", updates=0)[0], np.ones((1, SEEDS, 1, COLUMNS)))
     out["first_gate_mgu2"] = float(tape[0][1].mean())

@@ -259,7 +259,7 @@ def numbers() -> dict[str, float]:
     """Every figure the page quotes."""
     rng = np.random.default_rng(0)
     p = init_params(4, 5, 3, rng)
-    patterns = {str(sees(p, name).astype(int).tolist()) for name in SHAPES}
+    patterns = {str(sees(p, name).tolist()) for name in SHAPES}
     wordings = {(len(r) > 1, len(w) > 1) for r, w in SHAPES.values()}
     out = {"shapes_by_what_is_seen": len(patterns), "shapes_by_name": len(wordings)}
     for name, key in (("later", "later"), ("in step", "in_step")):

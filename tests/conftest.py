@@ -44,11 +44,3 @@ def built(site, shared) -> Path:
             assert build.returncode == 0, build.stdout + build.stderr
             being_built.rename(folder)
     return folder
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright keeps an event loop running in this thread.
-
-    Executing snippets starts one of its own, which two of them would not bear.
-    """
-    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))

@@ -230,7 +230,8 @@ def test_a_picture_has_values_caption_and_script(expand):
 def test_an_unknown_picture_is_told(complaint, name):
     message = complaint(f"::: picture{name}\n    Caption.\n")
     assert f"`::: picture{name or ' '}` names no picture" in message
-    assert "write one of: belt, convolution, hello, root, sum, vocabulary" in message
+    known = "belt, convolution, gate, hello, reach, root, sum, vocabulary, wall"
+    assert f"write one of: {known}" in message
 
 
 @pytest.mark.usefixtures("picture")

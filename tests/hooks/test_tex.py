@@ -4,16 +4,23 @@ import re
 
 import pytest
 
+import tex
 from errors import ContentError
-from tex import mark_dollars, typeset, typeset_marked
+from tex import (
+    mark_dollars,
+    read_typeset,
+    typeset,
+    typeset_marked,
+    write_typeset,
+)
 
 
-def inline(tex: str) -> str:
-    return rf'<span class="arithmatex">\({tex}\)</span>'
+def inline(formula: str) -> str:
+    return rf'<span class="arithmatex">\({formula}\)</span>'
 
 
-def display(tex: str) -> str:
-    return f'<div class="arithmatex">\\[\n{tex}\n\\]</div>'
+def display(formula: str) -> str:
+    return f'<div class="arithmatex">\\[\n{formula}\n\\]</div>'
 
 
 # typeset
@@ -48,8 +55,47 @@ def test_what_only_latex_tolerates_is_refused():
         typeset("é", display=False)
 
 
-def test_a_formula_is_typeset_once():
-    assert typeset("q + q", display=True) is typeset("q + q", display=True)
+@pytest.fixture
+def no_katex(monkeypatch):
+    """A function after whose call KaTeX can no longer be asked."""
+    return lambda: monkeypatch.setattr(tex, "_engine", lambda: pytest.fail("asked"))
+
+
+def test_a_formula_is_typeset_once(no_katex):
+    first = typeset("q + q", display=True)
+    no_katex()
+    assert typeset("q + q", display=True) == first
+
+
+def test_what_one_build_has_typeset_the_next_reads(no_katex, tmp_path, monkeypatch):
+    first = [typeset("s + s", display) for display in (True, False)]
+    write_typeset(tmp_path / "cache")
+    monkeypatch.setattr(tex, "_typeset", {})
+    read_typeset(tmp_path / "cache")
+    no_katex()
+    assert [typeset("s + s", display) for display in (True, False)] == first
+    assert first[0] != first[1]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"inline: a": "', b"\xff"])
+def test_what_cannot_be_read_is_typeset_again(damage, tmp_path, monkeypatch):
+    expected = typeset("a", display=False)
+    write_typeset(tmp_path)
+    [kept] = tmp_path.iterdir()
+    kept.write_bytes(damage)
+    monkeypatch.setattr(tex, "_typeset", {})
+    read_typeset(tmp_path)
+    assert typeset("a", display=False) == expected
+
+
+def test_another_katex_typesets_anew(tmp_path, monkeypatch):
+    write_typeset(tmp_path)
+    (tmp_path / "katex.js").write_text("another", encoding="utf-8")
+    monkeypatch.setattr(tex, "KATEX", tmp_path / "katex.js")
+    monkeypatch.setattr(tex, "_typeset", {})
+    read_typeset(tmp_path)
+    assert not tex._typeset
 
 
 # typeset_marked

@@ -38,12 +38,12 @@ def address(built: Path):
         server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(built):
     """Chromium from the PATH: without one, skipped here and failed in CI.
 
-    It comes after the build: Playwright keeps an event loop running in this thread,
-    and executing the snippets starts one of its own.
+    For one file at a time, and after the build: while Playwright is open it keeps an
+    event loop running in this thread, and executing snippets needs one of its own.
     """
     names = ("chromium", "chromium-browser", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)

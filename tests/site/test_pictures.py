@@ -9,8 +9,11 @@ from playwright.sync_api import Locator, Page, expect
 
 import attention
 import conv2d
+import gradient_clipping
+import gradient_through_time
 import hello_logits
 import lstm
+import minimal_gated_units
 import transformer_budget
 from directives import fixed
 
@@ -18,6 +21,9 @@ SCRIPTS = Path(__file__).parents[2] / "docs/assets/pictures"
 PAGES = {
     "hello": "recurrent/karpathy-rnn-effectiveness.html",
     "belt": "recurrent/olah-lstm.html",
+    "reach": "deep-learning/vanishing-gradients.html",
+    "wall": "deep-learning/exploding-gradients.html",
+    "gate": "recurrent/heck-salem-mgu.html",
     "root": "transformers/vaswani-attention.html",
     "convolution": "convolutional/cs231n-convnets.html",
     "vocabulary": "transformers/vaswani-attention.html",
@@ -122,6 +128,64 @@ def vocabulary(size: int) -> tuple[list[list[str]], str]:
     return rows, f"vocabulary {size:,}: {count} of 11 rows hold"
 
 
+def short(x: float) -> str:
+    """A positive number in at most five characters."""
+    if x < 0.0005 or x >= 1000:
+        digits, power = f"{x:.0e}".split("e")
+        return f"{digits}e{int(power)}".replace("-", "−")
+    return f"{x:.{3 if x < 0.1 else 2 if x < 10 else 0}f}"
+
+
+def reach(activation: str, w: float, x: float) -> tuple[list[list[str]], str]:
+    states, slopes, left = gradient_through_time.one_unit(activation, w, x)
+    rows = [[fixed(v, 2) for v in row] for row in (states, slopes, w * slopes)]
+    return [*rows, [short(v) for v in left]], (
+        f"{activation}, weight {w:.1f}, input {fixed(x, 2)}: "
+        f"8 steps back the gradient is {short(left[-1])}"
+    )
+
+
+def wall(b: float, power: float, first: int | None = None) -> tuple[list, str]:
+    """Eight updates from `first`, or around the longest step without clipping."""
+    limit = 10**power
+    longest, rows = [], []
+    for rule in ("plain", "norm"):
+        start = np.array(5.2), np.array(b)
+        path, errors, norms = gradient_clipping.descend(*start, rule, limit, 60)
+        steps = np.hypot(*np.diff(path, axis=0).T)
+        longest.append(steps.max())
+        if rule == "plain":
+            worst = int(steps.argmax())
+            if first is None:
+                first = min(max(worst - 4, 0), 52)
+        shown = slice(first, first + 8)
+        rows += [[], [f"{e:.3f}" for e in errors[shown]]]
+        for values in (norms[shown], steps[shown]):
+            rows.append([fixed(v, 2 if v < 100 else 0) for v in values])
+    return rows, (
+        f"start b = {fixed(b, 2)}: the longest of 60 steps is {fixed(longest[0], 2)}, "
+        f"at update {worst}; clipped at {limit:.1f} none is longer than "
+        f"{longest[1]:.2f}"
+    )
+
+
+def gate(
+    cell: str, w: int, u: int, b: int, marks: list[int]
+) -> tuple[list[list[str]], str]:
+    held = minimal_gated_units.hold_marked(cell.lower(), w, u, b, marks)
+    names = ("candidate", "second", "gate", "state")
+    rows = [[fixed(v, 2) for v in held[name]] for name in names]
+    kinds = minimal_gated_units.GATES[cell.lower()]["f"]
+    terms = {"W": w, "U": u, "b": b}
+    set_to = ", ".join(f"{kind} = {fixed(terms[kind], 0)}" for kind in kinds)
+    last = "nothing is marked"
+    if marks:
+        last = f"the last marked candidate is {rows[0][marks[-1]]}"
+    return [rows[0], [""] * 8, *rows[1:]], (
+        f"{cell}, {set_to}: {last}, the memory ends at {rows[-1][-1]}"
+    )
+
+
 def convolution(
     stride: int, padding: int, dilation: int, filter_: int, output: int
 ) -> tuple[list[list[str]], list[list[str]], str]:
@@ -183,6 +247,13 @@ def test_without_javascript_the_table_is_complete(name, browser, address):
         elif name == "belt":
             assert ticked(picture) == [[1, 6], [5], [3, 7]]
             assert (cells(picture), said(picture)) == belt(10, *ticked(picture))
+        elif name == "reach":
+            assert (cells(picture), said(picture)) == reach("tanh", 1.5, 0.2)
+        elif name == "wall":
+            assert (cells(picture), said(picture)) == wall(-2.3, 0)
+        elif name == "gate":
+            assert ticked(picture) == [[1, 4], [], []]
+            assert (cells(picture), said(picture)) == gate("MGU", 8, 0, -4, [1, 4])
         elif name == "root":
             rows, norms, words = root(64, 1)
             assert (cells(picture), said(picture)) == (rows, words)
@@ -224,6 +295,101 @@ def test_the_belt_is_the_cell_of_the_snippet(page, address):
     picture.get_by_role("button", name="Reset").press("Enter")
     expect(picture.locator("output")).to_contain_text("forget bias 10.0")
     assert (cells(picture), said(picture)) == belt(10, *commands)
+
+
+def test_the_gradient_is_that_of_the_snippet(page, address):
+    picture = opened(page, address, "reach")
+    for activation, w, x in (
+        ("tanh", 1.5, 0),
+        ("tanh", 6, 0),
+        ("tanh", 0.1, 4),
+        ("tanh", 0.9, -0.05),
+        ("tanh", 1.5, 0.05),
+        ("sigmoid", 6, -2.9),
+        ("sigmoid", 6, -3),
+        ("sigmoid", 4, 1.35),
+        ("sigmoid", 0.3, 0),
+    ):
+        picture.get_by_label("activation").select_option(activation)
+        picture.get_by_label("weight").fill(str(w))
+        picture.get_by_label("input").fill(str(x))
+        assert (cells(picture), said(picture)) == reach(activation, w, x)
+        slider = picture.get_by_label("input")
+        assert slider.get_attribute("aria-valuetext") == fixed(x, 2)
+
+
+def test_the_bars_of_the_gradient_are_its_powers_of_ten(page, address):
+    picture = opened(page, address, "reach")
+    cell = picture.locator(".log td").last
+    height = "cell => parseFloat(getComputedStyle(cell).backgroundSize.split(' ')[1])"
+    for activation, w, x in (("tanh", 6, 0), ("sigmoid", 1, 0), ("tanh", 0.1, 4)):
+        picture.get_by_label("activation").select_option(activation)
+        picture.get_by_label("weight").fill(str(w))
+        picture.get_by_label("input").fill(str(x))
+        left = gradient_through_time.one_unit(activation, w, x)[2][-1]
+        assert float(cell.evaluate("c => c.style.getPropertyValue('--x')")) == (
+            pytest.approx(left, rel=1e-6)
+        )
+        # 1.1 rem of 20 pixels are four powers of ten
+        wanted = 22 * abs(max(np.log10(left) / 4, -1.5))
+        assert cell.evaluate(height) == pytest.approx(wanted, abs=0.01)
+
+
+def test_the_descents_are_those_of_the_snippet(page, address):
+    """From starts where rounding is not magnified beyond the digits that are shown."""
+    picture = opened(page, address, "wall")
+    for b, power in ((-2.25, 0), (-2.95, 0.5), (-3, -1), (-2.35, 1), (-2.1, 0)):
+        picture.get_by_label("threshold").fill(str(power))
+        picture.get_by_label("start").fill(str(b))
+        assert (cells(picture), said(picture)) == wall(b, power)
+        assert picture.get_by_label("start").get_attribute("aria-valuetext") == (
+            fixed(b, 2)
+        )
+        for first in (0, 30, 52):
+            picture.get_by_label("updates").fill(str(first))
+            assert (cells(picture), said(picture)) == wall(b, power, first)
+    # in bold: what has been clipped
+    picture.get_by_label("start").fill("-2.3")
+    expect(picture.locator(".right")).to_have_text(["0.10"])
+
+
+def test_a_run_that_crosses_the_wall_is_not_thrown(page, address):
+    """What the page says of the starts -2.25 and -2.3."""
+    picture = opened(page, address, "wall")
+    assert "longest of 60 steps is 96.29, at update 40; clipped" in said(picture)
+    picture.get_by_label("start").press("ArrowRight")
+    assert "start b = −2.25: the longest of 60 steps is 0.03" in said(picture)
+    start = np.array(5.2), np.array(-2.25)
+    errors = gradient_clipping.descend(*start, steps=60)[1][:60]
+    assert (abs(np.diff(errors)) > 0.2).sum() == 11
+
+
+def test_the_gate_is_that_of_the_snippet(page, address):
+    picture = opened(page, address, "gate")
+    for cell, w, u, b in (
+        ("MGU", 20, -3, -10),
+        ("MGU1", 20, 8, -4),
+        ("MGU2", 0, -20, 7),
+        ("MGU3", 5, 5, 0),
+        ("MGU", 1, 2, 3),
+    ):
+        picture.get_by_label("cell").select_option(cell)
+        sliders = zip(
+            "WUb", ("mark, W", "unit 2, U", "bias, b"), (w, u, b), strict=True
+        )
+        for kind, label, value in sliders:
+            slider = picture.get_by_label(label)
+            if kind in minimal_gated_units.GATES[cell.lower()]["f"]:
+                slider.fill(str(value))
+                assert slider.get_attribute("aria-valuetext") == fixed(value, 0)
+            else:
+                expect(slider).to_be_disabled()
+        assert (cells(picture), said(picture)) == gate(cell, w, u, b, [1, 4])
+    for step in (2, 5):
+        picture.get_by_label(f"mark at step {step}").press("Space")
+    assert (cells(picture), said(picture)) == gate("MGU", 1, 2, 3, [])
+    picture.get_by_label("mark at step 8").press("Space")
+    assert (cells(picture), said(picture)) == gate("MGU", 1, 2, 3, [7])
 
 
 def test_the_weights_are_those_of_the_snippet(page, address):
@@ -307,11 +473,11 @@ def test_the_arrow_keys_move_every_slider(name, page, address):
     picture = opened(page, address, name)
     for slider in picture.get_by_role("slider").all():
         slider.press("Home")
-        first = said(picture)
+        first = picture.inner_text()
         slider.press("ArrowRight")
-        assert said(picture) != first
+        assert picture.inner_text() != first
         slider.press("ArrowLeft")
-        assert said(picture) == first
+        assert picture.inner_text() == first
 
 
 def test_a_finger_moves_slider_and_ticks(browser, address):
@@ -332,7 +498,7 @@ def test_a_picture_moves_on_a_local_disk(name, page, built):
     assert cells(picture) != before
 
 
-@pytest.mark.parametrize("name", ["hello", "belt", "root"])
+@pytest.mark.parametrize("name", ["hello", "belt", "gate", "root"])
 def test_every_bar_is_as_long_as_its_number(name, page, address):
     bars = """figure => [...figure.querySelectorAll("td[style]")].map(cell =>
         [+cell.style.getPropertyValue("--p"), cell.innerText.split(/\\s+/).pop()])"""

@@ -152,6 +152,19 @@ def test_the_path_of_the_figures(out):
     assert out["path_norm_end_w"] == pytest.approx(4.39, abs=0.05)
 
 
+def test_the_updates_around_the_wall(out):
+    for rule in ("plain", "norm"):
+        _, errors, norms = gc.descend(*gc.START, rule)
+        for n in range(36, 44):
+            assert out[f"update_{n}_{rule}_error"] == errors[n]
+            assert out[f"update_{n}_{rule}_norm"] == norms[n]
+    # over it and back, then on it, and from there far off or a short way
+    assert out["update_38_plain_error"] > 0.3 > out["update_38_plain_norm"]
+    assert out["update_39_plain_error"] < 0.02
+    assert out["update_40_plain_norm"] == out["path_plain_peak_gradient"]
+    assert out["update_41_plain_norm"] == 0 < out["update_41_norm_norm"] < 0.2
+
+
 @pytest.mark.parametrize("shift", [0.0, 1e-12])
 def test_what_holds_for_every_seed(monkeypatch, shift):
     """And for a rounding that differs: starts that are moved by next to nothing."""

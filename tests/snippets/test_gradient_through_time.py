@@ -21,6 +21,58 @@ def out():
     return gtt.numbers()
 
 
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+@pytest.mark.parametrize(("w", "x"), [(1.5, 0.2), (-0.7, 1.1), (2.5, -1.3)])
+def test_one_unit_equals_autograd(activation, w, x):
+    phi = getattr(torch, activation)
+    start = phi(torch.tensor(0.0, dtype=torch.float64)).requires_grad_()
+    h, z = [start], []
+    for _ in range(6):
+        z.append(w * h[-1] + x)
+        h.append(phi(z[-1]))
+    gradients = torch.autograd.grad(h[-1], h[-2::-1])
+    states, slopes, ours = gtt.one_unit(activation, w, x, steps=6)
+    np.testing.assert_allclose(states, [v.item() for v in h[:0:-1]], rtol=1e-10)
+    np.testing.assert_allclose(ours, [g.item() for g in gradients], rtol=1e-10)
+    leaves = [v.detach().requires_grad_() for v in z[::-1]]
+    expected = torch.autograd.grad(sum(map(phi, leaves)), leaves)
+    np.testing.assert_allclose(slopes, [g.item() for g in expected], rtol=1e-10)
+
+
+def test_one_unit_by_hand():
+    """Without input a unit stays where it is steepest: a factor w, or w / 4."""
+    states, slopes, left = gtt.one_unit("tanh", 2, 0, steps=3)
+    assert (states.tolist(), slopes.tolist()) == ([0, 0, 0], [1, 1, 1])
+    assert left.tolist() == [2, 4, 8]
+    states, slopes, left = gtt.one_unit("sigmoid", 6, -3)
+    assert (states.tolist(), slopes.tolist()) == ([0.5] * 8, [0.25] * 8)
+    assert left.tolist() == [1.5**k for k in range(1, 9)]
+    assert gtt.one_unit("tanh", 0.5, 0, steps=1)[2].tolist() == [0.5]
+
+
+def test_the_sigmoid_is_a_tanh_in_other_units():
+    """h = 2 s - 1: a quarter of the weight, and an input of half of x + w / 2."""
+    for w, x in ((6, -2.9), (3, 1), (5, -2.5)):
+        s, _, sigmoids = gtt.one_unit("sigmoid", w, x)
+        h, _, tanhs = gtt.one_unit("tanh", w / 4, (x + w / 2) / 2)
+        np.testing.assert_allclose(h, 2 * s - 1, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(tanhs, sigmoids, rtol=1e-10)
+
+
+def test_what_the_picture_says(out):
+    """Above w = 1 only a state near the border of two basins lets it grow."""
+    assert gtt.one_unit("tanh", 1.5, 0)[2][-1] > 25
+    assert gtt.one_unit("tanh", 1.5, 0.05)[2][-1] < 1
+    xs = np.arange(-4, 4.01, 0.05)
+    grows = [max(gtt.one_unit("sigmoid", w, x)[2][-1] for x in xs) for w in (3.9, 4.1)]
+    assert grows[0] < 1 < grows[1]
+    for name, values in zip(
+        ("state", "slope", "gradient"), gtt.one_unit("tanh", 1.5, 0.2), strict=True
+    ):
+        for k in range(8):
+            assert out[f"one_unit_{name}_{k + 1}"] == values[k]
+
+
 def test_reach_is_the_product_of_jacobians():
     """Pascanu's product, multiplied out in NumPy for a tanh RNN."""
     net = gtt.layer("RNN", 3)
@@ -168,6 +220,10 @@ def test_bad_input_is_named():
         gtt.layer("GRU", 0, forget_bias=1)
     with pytest.raises(ValueError, match="lambda_1 given for 'LSTM', expected kind"):
         gtt.layer("LSTM", 0, lambda_1=0.9)
+    with pytest.raises(ValueError, match="activation is 'relu', expected 'tanh' or"):
+        gtt.one_unit("relu", 1, 0)
+    with pytest.raises(ValueError, match="steps is 0, expected at least 1"):
+        gtt.one_unit("tanh", 1, 0, steps=0)
     x, u = gtt.data(0)
     with pytest.raises(ValueError, match=r"u has shape \(8, 9\), expected \(8, 64\)"):
         gtt.reach(gtt.layer("RNN", 0), x, u[:, :9])

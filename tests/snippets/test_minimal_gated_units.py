@@ -1,14 +1,22 @@
 """snippets/minimal_gated_units.py: torch, one cell from another, and printed counts."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 
 import minimal_gated_units as mgu
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 S, B, T, M, N, CLASSES = 2, 3, 6, 5, 4, 10
 each_cell = pytest.mark.parametrize("cell", mgu.GATES)
+
+
+@pytest.fixture(scope="module")
+def out():
+    return mgu.numbers()
 
 
 def fresh(cell, seed=1):
@@ -135,10 +143,10 @@ def test_when_the_gate_hears_of_the_input():
         assert (moved[3:] > 0).all() == (cell != "mgu3")
 
 
-def test_the_first_gate_of_mgu2_is_one_half_whatever_its_weights():
+def test_the_first_gate_of_mgu2_is_one_half_whatever_its_weights(out):
     p, x, _ = fresh("mgu2")
     np.testing.assert_array_equal(mgu.forward(p, x)[1][0][1], 0.5)
-    assert mgu.numbers()["first_gate_mgu2"] == 0.5
+    assert out["first_gate_mgu2"] == 0.5
 
 
 def test_the_gate_of_mgu3_is_its_bias_at_every_step():
@@ -166,8 +174,7 @@ def test_counts_are_the_formulas_and_the_arrays(cell, n, m):
     assert mgu.count(cell, n, m) == formula[cell] == arrays
 
 
-def test_every_count_that_zhou_et_al_print():
-    out = mgu.numbers()
+def test_every_count_that_zhou_et_al_print(out):
     printed = {
         50: (37_800, 25_200),
         100: (90_600, 60_400),
@@ -282,6 +289,65 @@ def test_initial_parameters():
     assert p["U_h"].shape == (2, 16, 16)
     assert p["b_r"].shape == (2, 1, 16)
     assert (p["W_y"].shape, p["b_y"].shape) == ((2, 16, 10), (2, 1, 10))
+
+
+@pytest.mark.parametrize(
+    ("cell", "w", "u", "b"),
+    [
+        ("gru", 4, -2, 1),
+        ("mgu", 4, -2, 1),
+        ("mgu1", 0, -2, 1),
+        ("mgu2", 0, -2, 0),
+        ("mgu3", 0, 0, 1),
+    ],
+)
+def test_the_memory_and_its_mark_by_plain_arithmetic(cell, w, u, b):
+    """One number after the other; what a cell does not have is 0 here."""
+    always = expit(0 if cell == "mgu2" else 10)  # the second unit's gate
+    got = mgu.hold_marked(cell, 4, -2, 1, [0, 3])
+    h = second = 0.0
+    for t, value in enumerate([1.0, -0.6, 0.3, -1.2, 0.7, -0.2, 1.4, -0.9]):
+        mark = t in (0, 3)
+        f, candidate = expit(w * mark + u * second + b), math.tanh(value)
+        h += f * (candidate - h)
+        second += always * (math.tanh(3 * mark) - second)
+        for name, want in zip(
+            ("candidate", "gate", "state", "second"),
+            (candidate, f, h, second),
+            strict=True,
+        ):
+            assert got[name][t] == pytest.approx(want, abs=1e-14), (name, t)
+
+
+def test_which_cell_can_be_made_to_obey_the_mark(out):
+    """What the page says below its picture."""
+    held = mgu.hold_marked("mgu", 8, 0, -4, [1, 4])
+    shut = held["gate"][[0, 2, 3, 5, 6, 7]]
+    assert (shut == out["held_gate_shut"]).all()  # a leak of 2 %
+    assert shut == pytest.approx(0.02, abs=0.005)
+    assert held["gate"][[1, 4]] == pytest.approx(out["held_gate_open"], abs=1e-15)
+    assert held["second"] == pytest.approx(
+        out["held_second_marked"] * np.array([0, 1, 0, 0, 1, 0, 0, 0]), abs=1e-4
+    )
+    for t in range(8):
+        assert out[f"held_candidate_{t + 1}"] == held["candidate"][t]
+        assert out[f"held_state_{t + 1}"] == held["state"][t]
+    sharp = mgu.hold_marked("mgu", 20, 0, -10, [1, 4])
+    kept = held["candidate"][[1, 1, 1, 4, 4, 4, 4]]
+    assert sharp["state"][1:] == pytest.approx(kept, abs=1e-3)
+    late = mgu.hold_marked("mgu1", 20, 8, -4, [1, 4])
+    assert late["gate"].round().tolist() == [0, 0, 1, 0, 0, 1, 0, 0]
+    assert late["state"][[2, 5]] == pytest.approx(held["candidate"][[2, 5]], abs=0.02)
+    for cell in (
+        "mgu1",
+        "mgu2",
+        "mgu3",
+    ):  # whatever is set, a mark is not heard in time
+        for u, b in ((8, -4), (-20, 3), (0, 0)):
+            marked, bare = (mgu.hold_marked(cell, 9, u, b, m) for m in ([5], []))
+            assert marked["state"][5] == bare["state"][5]
+    assert (mgu.hold_marked("mgu2", 9, 0, 9, [1])["gate"] == 0.5).all()
+    assert len(set(mgu.hold_marked("mgu3", 9, 9, -1, [1])["gate"])) == 1
 
 
 def test_bad_input_is_named():

@@ -1,9 +1,11 @@
-"""Our NumPy against torch's kernels: the same arrays, in turns, one thread each.
+"""Our NumPy against torch's kernels or loops: the same arrays, in turns, one thread.
 
 The LSTM has 128 inputs and 128 units; attention has heads of width 128 and no mask; the
 convolution has 32 filters of 3 x 3 on 16 channels of "length" by "length" pixels and a
-padding of 1, and "by loops" is the same layer without im2col. The ratio is of median
-times. "growth" is the exponent of the time against the length since the line before: 1
+padding of 1, and "by loops" is the same layer without im2col. "Second layer" is that of
+Escontrela's network, 8 filters of 5 x 5 on 8 channels of 24 x 24 pixels, all images at
+once, against the loops of his code, image by image. The ratio is of median times.
+"growth" is the exponent of the time against the length since the line before: 1
 is linear, 2 quadratic.
 """
 
@@ -22,10 +24,11 @@ from tools.bench import ONE_THREAD, ROOT, Row
 WIDTH, LENGTH = 128, 100
 BATCHES = (1, 8, 32)
 SIDE, CHANNELS, FILTERS = 32, 16, 32
+LAYER_SIDE = 24
 LENGTHS = (64, 128, 256, 512, 1024)
 SECONDS = 0.6  # for each pair, at least five turns
 
-Pair = tuple[Callable[[], object], Callable[[], object]]  # ours, torch's
+Pair = tuple[Callable[[], object], Callable[[], object]]  # ours, the other's
 
 
 def measure(site: Path) -> list[Row]:
@@ -142,8 +145,41 @@ def convolution_pairs(dtype: str, batch: int, side: int) -> dict[str, Pair]:
     return pairs
 
 
+def loops_pairs(dtype: str, batch: int, side: int) -> dict[str, Pair]:
+    """A layer with both gradients, vectorised and by loops, of up to 8 images."""
+    if batch > BATCHES[1]:  # the loops would take seconds a turn
+        return {}
+    import numpy as np
+
+    import cnn_loops
+    import cnn_numpy
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch, 8, side, side)).astype(dtype)
+    w = rng.standard_normal((8, 8, 5, 5)).astype(dtype)
+    b = rng.standard_normal(8).astype(dtype)
+    dy = rng.standard_normal((batch, 8, side - 4, side - 4)).astype(dtype)
+
+    def vectorised() -> tuple[np.ndarray, ...]:
+        y, backward = cnn_numpy.conv2d(x, w, b)
+        return y, *backward(dy)
+
+    def by_loops() -> tuple[np.ndarray, ...]:
+        y = np.stack([cnn_loops.conv_loops(image, w, b) for image in x])
+        grads = [
+            cnn_loops.conv_loops_backward(d, image, w)
+            for d, image in zip(dy, x, strict=True)
+        ]
+        dx, dw, db = map(np.stack, zip(*grads, strict=True))
+        return y, dx, dw.sum(axis=0), db.sum(axis=0)
+
+    for ours, theirs in zip(vectorised(), by_loops(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-2)
+    return {"second layer forward, backward": (vectorised, by_loops)}
+
+
 def timed(pair: Pair) -> tuple[float, float]:
-    """Median milliseconds of ours and of torch's, in turns after one to warm up."""
+    """Median milliseconds of ours and of the other's, in turns after a warm-up."""
     times: tuple[list[float], list[float]] = ([], [])
     for run in pair:
         run()
@@ -163,21 +199,25 @@ def rows() -> list[Row]:
         (lstm_pairs, LENGTH),
         (attention_pairs, LENGTH),
         (convolution_pairs, SIDE),
+        (loops_pairs, LAYER_SIDE),
     ):
         for dtype in ("float32", "float64"):
             for many in BATCHES:
                 for what, pair in pairs(dtype, many, length).items():
-                    found.append(row(what, dtype, many, length, *timed(pair)))
+                    line = row(what, dtype, many, length, *timed(pair))
+                    if pairs is loops_pairs:
+                        line["against"] = "loops"
+                    found.append(line)
     for pairs, many in ((lstm_pairs, BATCHES[1]), (attention_pairs, BATCHES[1])):
         before: dict[str, Row] = {}
         for length in LENGTHS:
             for what, pair in pairs("float32", many, length).items():
                 line = row(what, "float32", many, length, *timed(pair))
                 if what in before:
-                    line["growth"], line["torch's"] = (
+                    line["growth"], line["other's"] = (
                         math.log(line[who] / before[what][who])
                         / math.log(length / before[what]["length"])
-                        for who in ("ours ms", "torch ms")
+                        for who in ("ours ms", "other's ms")
                     )
                 before[what] = line
                 found.append(line)
@@ -193,11 +233,12 @@ def row(
         "type": dtype,
         "batch or heads": many,
         "length": length,
+        "against": "torch",
         "ours ms": ours,
-        "torch ms": theirs,
+        "other's ms": theirs,
         "ratio": ours / theirs,
         "growth": "",
-        "torch's": "",
+        "other's": "",
     }
 
 
