@@ -231,6 +231,15 @@ def measure(model: OneBlock, task: str, l: int) -> tuple[float, float]:
     return loss_of(model, ids, answers).item(), percent
 
 
+@torch.no_grad()
+def percent_of_the_two(model: OneBlock, l: int) -> float:
+    """Percent of the answers to copying that are one of the two data tokens."""
+    ids, answers = copying(300, l, torch.Generator().manual_seed(1000))
+    said = model(ids)[:, -2:].argmax(-1)  # (300, 2)
+    hit = (said == answers) | (said == answers.flip(1))  # (300, 2)
+    return 100 * hit.double().mean().item()
+
+
 @cache
 def run(task: str, selective: bool) -> list[OneBlock]:
     """The five models of one of the page's four runs."""
@@ -289,7 +298,8 @@ def numbers() -> dict[str, float]:
             for l in (LENGTH, 4 * LENGTH):
                 shares = [measure(m, task, l)[1] for m in run(task, selective)]
                 out |= spread(f"{task}_{kind}_l{l}_percent", shares)
-    return out
+    of_the_two = [percent_of_the_two(m, LENGTH) for m in run("copying", False)]
+    return out | spread("copying_fixed_l12_of_the_two_percent", of_the_two)
 
 
 # %% [markdown]

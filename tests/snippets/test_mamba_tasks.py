@@ -288,6 +288,24 @@ def test_measure_counts_single_answers(monkeypatch):
     assert asked == [(300, 5, 1000)]
 
 
+def test_one_of_the_two_in_any_order(monkeypatch):
+    """(1, 2) asked for: (1, 2), (2, 1), (2, 2) and (1, 3) are 7 of 8."""
+    asked = []
+
+    def draw(b, l, generator):
+        asked.append((b, l, generator.initial_seed()))
+        said = torch.tensor([[0, 1, 2], [0, 2, 1], [0, 2, 2], [0, 1, 3]])
+        return said, torch.tensor([[1, 2]] * 4)
+
+    def says_what_it_reads(ids):
+        assert not torch.is_grad_enabled()
+        return F.one_hot(ids, 4)
+
+    monkeypatch.setattr(m, "copying", draw)
+    assert m.percent_of_the_two(says_what_it_reads, 3) == 87.5
+    assert asked == [(300, 3, 1000)]
+
+
 # ---- two processes -------------------------------------------------------------------
 
 
@@ -339,6 +357,7 @@ def test_selection_learns_to_copy(numbers):
     assert numbers["copying_selective_l12_percent_min"] > 90
     assert numbers["copying_fixed_l12_percent_min"] > 55
     assert numbers["copying_fixed_l12_percent_max"] < 85
+    assert numbers["copying_fixed_l12_of_the_two_percent_min"] > 90
 
 
 def test_selection_keeps_what_it_learned_at_four_times_the_length(numbers):
@@ -359,6 +378,12 @@ def test_numbers_are_the_spread_over_seeds(numbers, monkeypatch):
         calls.append((task, model, l))
         return -1.0, next(told) + l
 
+    def of_the_two(model, l):
+        assert (model, l) == (False, 12)
+        return next(told_last)
+
+    told_last = iter(shares)
+    monkeypatch.setattr(m, "percent_of_the_two", of_the_two)
     monkeypatch.setattr(m, "measure", measure)
     got = m.numbers()
     assert got.keys() == numbers.keys()
@@ -372,6 +397,8 @@ def test_numbers_are_the_spread_over_seeds(numbers, monkeypatch):
                 want |= {f"{name}_median": 60 + l, f"{name}_min": 20 + l}
                 want[f"{name}_max"] = 90 + l
                 order += [(task, kind == "selective", l)] * 5
+    name = "copying_fixed_l12_of_the_two_percent"
+    want |= {f"{name}_median": 60, f"{name}_min": 20, f"{name}_max": 90}
     assert got == want
     assert calls == order
 
