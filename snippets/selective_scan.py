@@ -62,7 +62,7 @@ def discretize(
         got = f"{np.min(delta)} and {np.max(A)}"
         raise ValueError(f"want delta >= 0 and A < 0, got up to {got}")
     if method == "zoh":
-        # A_bar = exp(delta A),  B_bar = (delta A)^-1 (exp(delta A) - 1) delta B  (eq. 4)
+        # A_bar = exp(delta A),  B_bar = (delta A)^-1 (exp(delta A) - 1) delta B (eq. 4)
         return np.exp(delta * A), np.expm1(delta * A) / A * B
     if method == "euler":
         # h + delta (A h + B x):   A_bar = 1 + delta A,   B_bar = delta B
@@ -307,7 +307,7 @@ def read_back(ticks: int, longest: int) -> np.ndarray:
 
 
 def copy_by_clock(u: np.ndarray, not_noise: np.ndarray, m: int) -> np.ndarray:
-    """Scores of a selective scan in which only delta depends on the token: (b, m, V)."""
+    """Scores of a selective scan whose delta alone depends on the token: (b, m, V)."""
     b, l, V = u.shape
     delta = np.broadcast_to(TICK * not_noise[..., None], u.shape)  # (b, l, V)
     A = -np.arange(1.0, N_STATES + 1) * np.ones((V, 1))  # (V, n)
@@ -426,7 +426,10 @@ def numbers() -> dict[str, float]:
     layers = [random_layer(seed) for seed in range(5)]
     loops = [selective_scan(*p, scan=sequential_scan) for p in layers]
     for name, method in {"scan_gap": "mamba", "zoh_change": "zoh"}.items():
-        gaps = [abs(selective_scan(*p, method) - y) for p, y in zip(layers, loops)]
+        gaps = [
+            abs(selective_scan(*p, method) - y)
+            for p, y in zip(layers, loops, strict=True)
+        ]
         out[f"{name}_max"] = float(np.max(gaps))
     out["output_scale"] = float(np.std(loops))
     u, delta, A, B, C, D = layers[0]
