@@ -270,8 +270,9 @@ def selective_copying(
 
 # %% [markdown]
 # **The best fixed kernel.** At a delay the kernel cannot see which data token it meets,
-# only how likely it is the wanted one. By least squares its weight there is exactly
-# that probability, and the places of `m` tokens among `L` can be counted: the token
+# only how likely it is the wanted one. With $1/V$ taken off every data token, which
+# changes no ranking, different tokens are uncorrelated, and the weight of least squares
+# is exactly that probability. The places of `m` tokens among `L` can be counted: token
 # number `k` stands at `t` in $\binom{t}{k}\binom{L-1-t}{m-1-k}$ of $\binom{L}{m}$ ways.
 
 
