@@ -112,6 +112,16 @@ class Execution:
             self.figures[symbol], f"{self.snippet.name}-{symbol}", words
         )
 
+    def figure_files(self) -> dict[str, str]:
+        """Every figure as an SVG that stands alone, by the name of its file."""
+        where = self.snippet.where
+        return {
+            f"{self.snippet.name}-{symbol}.svg": figures.for_file(
+                svg, self.snippet.alternative_text(symbol, where)
+            )
+            for symbol, svg in self.figures.items()
+        }
+
 
 def run_all(snippets: Iterable[Snippet], cache: Path) -> dict[str, Execution]:
     """Execute what has changed, two at a time, with a progress bar; read the rest back.

@@ -56,3 +56,15 @@ def for_page(svg: str, name: str, alternative: str) -> str:
         ' data-search-exclude="">'
         f'<title id="{name}-title">{html.escape(alternative)}</title>{body}'
     )
+
+
+def for_file(svg: str, alternative: str) -> str:
+    """matplotlib's SVG made fit to stand alone, in the colours of the day."""
+    text = for_page(svg, "figure", alternative)
+    for color, variable in VARIABLES.items():
+        text = text.replace(f"var({variable})", color)
+    alone = (
+        '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'
+        ' style="stroke-linejoin: round; stroke-linecap: butt"'
+    )
+    return text.replace("<svg", alone, 1).replace(' data-search-exclude=""', "", 1)

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 from mkdocs.utils.templates import TemplateContext
 
+from book import write_epub
 from directives import Expander
 from execution import Execution
 from glossary import abbreviations, explained_once
@@ -27,6 +29,7 @@ from site_model import SiteModel, load_site
 from stylesheet import with_one_sheet, write_sheet
 from take_along import (
     anki_package,
+    book,
     feed,
     last_changes,
     plain_page,
@@ -224,6 +227,15 @@ def _write_what_is_taken_along(site: Path, config: MkDocsConfig) -> None:
     (site / "feed.xml").write_text(text, encoding="utf-8")
     expander = Expander(_site, "the deck", None, "", partial(_fragment, _parser))
     (site / "rederived.apkg").write_bytes(anki_package(expander))
+    (site / "assets/figures").mkdir(exist_ok=True)
+    for execution in _site.executions.values():
+        for name, svg in execution.figure_files().items():
+            (site / "assets/figures" / name).write_text(svg, encoding="utf-8")
+    first = datetime(1980, 1, 1, tzinfo=UTC)  # where git knows nothing
+    changed = max(map(datetime.fromisoformat, changes.values()), default=first)
+    about = config.site_description or ""
+    whole = book(expander, config.site_name, about, _plain, changed)
+    (site / "rederived.epub").write_bytes(write_epub(whole, site, ROOT / ".cache/book"))
     zip_site(site, site / "rederived.zip")
     (site / "sw.js").write_text(service_worker(site), encoding="utf-8")
 

@@ -13,7 +13,7 @@ from errors import ContentError
 
 HEADER_FIELDS = ("Source", "Differs from the source", "Checked against", "Takes")
 VARIES = "Varies with the machine"
-BY_UP_TO = re.compile(r"`(\w+)` by up to (\d+(?:\.\d+)?)")
+BY_UP_TO = re.compile(r"`(\w+)`\s+by\s+up\s+to\s+(\d+(?:\.\d+)?)")
 FIELD = re.compile(r"^\*\*(?P<name>[^*]+):\*\*(?P<text>.*?)(?=\n\s*\n|\Z)", re.M | re.S)
 LIBRARIES = {"numpy": "NumPy", "torch": "PyTorch", "sklearn": "scikit-learn"}
 NOT_IN_A_BROWSER = ("torch", "sklearn")

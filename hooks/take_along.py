@@ -14,6 +14,7 @@ from pathlib import Path
 import genanki
 from markdownify import markdownify
 
+from book import Book, Chapter
 from directives import Expander, identity
 from pages import Question, SourcePage, printed
 from site_model import SiteModel
@@ -23,7 +24,13 @@ DECK, MODEL = 1_726_351_804, 1_395_027_613
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content shall be the same bytes
 SERVICE_WORKER = Path(__file__).parents[1] / "browser/study/sw.js"
 BUTTON = re.compile(r'<button\b.*?</button>|<label class="number".*?</label>', re.S)
-SVG = re.compile(r"<svg\b.*?<title[^>]*>(?P<title>.*?)</title>.*?</svg>", re.S)
+SVG = re.compile(
+    r'<svg\b[^>]*aria-labelledby="(?P<name>[\w-]+)-title".*?'
+    r"<title[^>]*>(?P<title>.*?)</title>.*?</svg>",
+    re.S,
+)
+LONG = "`" * 8  # a fence that no code contains
+NEXT = re.compile(r"</span>\s*<span")  # one fact after the other
 WRAPPER = re.compile(r"^</?(?:div|section)\b[^>]*>\n?", re.M)
 ONLY_SERVED = ("assets/pyodide/", "assets/run/", "sw.js")  # of no use on a disk
 CSS = """\
@@ -39,8 +46,17 @@ class PlainExpander(Expander):
     def block(self, template: str, **context: object) -> str:
         """A template of `overrides/blocks/`, its HTML as Markdown."""
         filled = super().block(template, **context)
-        told = SVG.sub(lambda match: f"<p>[Figure: {match['title']}]</p>", filled)
-        return markdownify(BUTTON.sub("", told)).strip()
+        filled = BUTTON.sub("", SVG.sub(self._image, filled))
+        if template == "card":
+            filled = NEXT.sub("</span> · <span", filled)
+        # the texts in it are Markdown already: an asterisk is meant as one
+        plain = markdownify(filled, escape_asterisks=False, escape_underscores=False)
+        return str(plain).strip()
+
+    def _image(self, figure: re.Match[str]) -> str:
+        title = figure["title"].replace('"', "&quot;")
+        address = f"{self.to_root}assets/figures/{figure['name']}.svg"
+        return f'<img src="{address}" alt="{title}">'
 
     def _folded(self, kind: str, summary: str, text: str) -> str:
         return f"**{summary}**\n\n{self.expand(text).strip()}"
@@ -64,6 +80,32 @@ def plain_page(expander: Expander, body: str) -> str:
     text = WRAPPER.sub("", plain.expand(body))
     title = f"# {expander.page.facts.title}\n\n{plain.card()}\n\n"
     return title + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def book(
+    expander: Expander, name: str, about: str, plain: dict[str, str], changed: datetime
+) -> Book:
+    """The pages by the headings of the reading list, then terms and code."""
+    site = expander.site
+    parts = {
+        heading.heading: [
+            Chapter(entry.page, plain[entry.page])
+            for entry in heading.entries
+            if entry.page
+        ]
+        for heading in site.headings
+    }
+    terms = [f"**{term.term}.** {term.means}" for term in site.glossary]
+    code = [
+        Chapter(
+            f"snippets/{name}",
+            f"# `{name}.py`\n\n{LONG}python\n{execution.snippet.text}\n{LONG}\n",
+        )
+        for name, execution in site.executions.items()
+    ]
+    parts = {title: chapters for title, chapters in parts.items() if chapters}
+    words = Chapter("glossary", "# Terms\n\n" + expander.expand("\n\n".join(terms)))
+    return Book(name, about, changed, {**parts, "Terms and code": [words, *code]})
 
 
 def table_of_contents(site: SiteModel, name: str, description: str) -> str:

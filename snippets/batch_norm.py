@@ -153,7 +153,6 @@ def numbers() -> dict[str, float]:
     deep = [(30, 100, False, True), *[(100, 100, False, True)] * 4]
     tree = [(48, 128, False, True), *[(256, 128, False, True)] * 2]
     out: dict[str, float] = {
-        "parameters_mlp": parameters(10, [(30, 200, True, False), out_200]),
         "parameters_norm": parameters(10, [(30, 200, False, True), out_200]),
         "parameters_deep": parameters(10, [*deep, (100, 27, False, True)]),
         "parameters_by_hand_64": parameters(10, [(30, 64, True, True), out_64]),

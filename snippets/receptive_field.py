@@ -290,6 +290,11 @@ def numbers() -> dict[str, float]:
         out[f"{name}_field"] = len(weight)
         for part in (50, 95):
             out[f"{name}_width_of_{part}_percent"] = width_of(weight, part / 100)
+    # in the plane shares multiply: half of the weight is the root of a half, twice
+    weight = share(list(vgg16().values()))  # (212,)
+    square = width_of(weight, 0.5**0.5)
+    out["vgg16_square_of_50_percent"] = square
+    out["vgg16_area_of_50_percent"] = (square / len(weight)) ** 2
     # the standard deviation of n plain averages of three is sqrt(2 n / 3)
     weight = share([Layer(3)] * 18)  # (37,)
     place = np.arange(len(weight)) - (len(weight) - 1) / 2

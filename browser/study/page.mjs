@@ -20,15 +20,9 @@ if (card) {
   document.addEventListener("solved", (event) => {
     store.note("exercises", `${page}#${event.target.id}`, { solved: true });
   });
-  const line = document.createElement("p");
-  const button = document.createElement("button");
-  const words = document.createElement("span");
-  line.className = "progress";
-  button.type = "button";
-  button.className = "md-button";
+  const [button, words] = card.querySelector(".progress").children;
+  button.hidden = false;
   button.onclick = () => store.note("pages", page, { read: !store.read().pages[page]?.read });
-  line.append(button, " ", words);
-  card.append(line);
   store.onchange((progress) => {
     button.textContent = progress.pages[page]?.read ? "Not read after all" : "Mark as read";
     words.textContent = state(progress, page, card.dataset);

@@ -641,7 +641,7 @@ def test_the_card_has_a_button_where_python_came_with_the_site(
 ):
     asked = replace(expander(), python_in_page=python_in_page)
     for html in (asked.card(), notebook_card(asked)):
-        names = [b["data-run"] for b in soup(html).select("button[hidden]")]
+        names = [b["data-run"] for b in soup(html).select("button[data-run]")]
         assert names == (["demo"] if python_in_page else [])
 
 
@@ -650,7 +650,7 @@ def test_what_needs_pytorch_has_no_button(expander, project):
         "import math", "import math\nimport torch"
     )
     asked = replace(expander(), python_in_page=True)
-    assert not soup(asked.card()).select("button")
+    assert not soup(asked.card()).select("button[data-run]")
     assert "Needs PyTorch" in soup(notebook_card(asked)).text
 
 
@@ -660,7 +660,7 @@ def test_what_takes_data_from_scikit_learn_has_no_button(expander, project):
     )
     asked = replace(expander(), python_in_page=True)
     card = soup(asked.card())
-    assert not card.select("button")
+    assert not card.select("button[data-run]")
     assert "code in NumPy and scikit-learn" in card.text
     assert "Needs scikit-learn" in soup(notebook_card(asked)).text
 

@@ -276,7 +276,7 @@ def varying(new_project, words: str) -> Snippet:
 
 
 def test_bounds_are_read_by_the_start_of_a_key(new_project):
-    words = "it trains: `loss` by up to 0.25,\n`sweeps_to` by up to 2."
+    words = "it trains: `loss` by up\nto 0.25, `sweeps_to` by up to\n2."
     snippet = varying(new_project, words)
     assert snippet.tolerance("loss_median") == 0.25
     assert snippet.tolerance("sweeps_to_pass") == 2

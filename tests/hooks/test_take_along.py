@@ -42,12 +42,11 @@ def test_a_page_as_markdown_keeps_formulas_and_code_and_folds_nothing(expander):
     assert "<" not in text.replace("a < b", "")
 
 
-def test_a_figure_is_told_in_words(expander):
+def test_a_figure_is_an_image_with_its_words(expander):
     plain = expander(PlainExpander)
     text = plain.expand("::: figure demo.draw_line\n    It rises.\n")
-    assert '[Figure: A line that rises from 0 to 1 &amp; "stays" there.]' in text or (
-        '[Figure: A line that rises from 0 to 1 & "stays" there.]' in text
-    )
+    assert "![A line that rises from 0 to 1" in text
+    assert "](../assets/figures/demo-draw_line.svg)" in text
     assert "It rises." in text
 
 

@@ -97,3 +97,17 @@ def test_a_reader_at_the_keyboard_gets_to_the_text_and_opens_an_answer(page, add
 def test_an_unknown_address_says_so(page, built):
     page.goto((built / "404.html").as_uri())
     expect(page.locator("h1")).to_contain_text("404")
+
+
+@pytest.mark.parametrize(
+    "name", ["recurrent/olah-lstm.html", "snippets/lstm.html", "path.html"]
+)
+def test_nothing_moves_while_a_page_opens(name, page, address):
+    page.add_init_script(
+        "window.moved = 0;"
+        "new PerformanceObserver(l => l.getEntries().forEach(e => moved += e.value))"
+        ".observe({type: 'layout-shift', buffered: true})"
+    )
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(address + name, wait_until="networkidle")
+    assert page.evaluate("moved") < 0.02  # a button that pushes the text down: 0.06

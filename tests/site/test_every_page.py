@@ -33,6 +33,8 @@ PAGES = [
 ]
 # axe's rules that look at colours: the scheme changes nothing else
 OF_COLOR = ("color-contrast", "link-in-text-block")
+# a change of scheme fades: what axe sees before the end is neither of the two
+COLORS_AT_REST = "document.getAnimations().every(a => a.playState !== 'running')"
 COMPRESSED = re.compile(r"text/|javascript|json|svg|xml")
 FIGURES = re.compile(r'<svg [^>]*class="figure".*?</svg>', re.S)
 
@@ -42,8 +44,11 @@ def test_a_page_at_every_width_in_light_and_dark(path, page, address, violations
     foreign, console = [], console_of(page)
     page.on("request", lambda r: foreign.append(r.url))
     page.goto(address + path)
-    for scheme in ("light", "dark"):
+    for scheme, palette in (("light", "default"), ("dark", "slate")):
         page.emulate_media(color_scheme=scheme)
+        body = page.locator("body")
+        expect(body).to_have_attribute("data-md-color-scheme", palette)
+        page.wait_for_function(COLORS_AT_REST)
         for width in (390, 768, 1280):
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_timeout(50)

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+STUDY = ("study", "review")  # the second on the page of the review alone
 SNIPPETS = sorted(path.stem for path in (ROOT / "snippets").glob("*.py"))
 
 
@@ -74,6 +75,11 @@ def test_a_page_waits_for_one_style_sheet_and_no_script(pages):
         own = [script for script in scripts if "/pictures/" not in script]
         assert len(own) == (5 if name == "review.html" else 4), name
         assert all(" defer" in script for script in scripts), name
+
+
+def test_what_studying_adds_to_a_page_is_light(built):
+    scripts = [(built / f"assets/{name}.js").read_bytes() for name in STUDY]
+    assert sum(len(gzip.compress(script, 6)) for script in scripts) <= 15_000
 
 
 def test_fonts_of_the_first_lines_are_preloaded_and_never_move_the_text(pages, built):

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from snippets import load_snippets
+
 NUMPY = [
-    path.stem
-    for path in sorted((Path(__file__).parents[2] / "snippets").glob("*.py"))
-    if "import torch" not in path.read_text(encoding="utf-8")
+    name
+    for name, snippet in load_snippets(Path(__file__).parents[2] / "snippets").items()
+    if snippet.runs_in_a_browser
 ]
 PRINTED = re.compile(r"^(\w+) +(\S+)$", re.M)
 DIVIDES_BY_ZERO = """\

@@ -182,6 +182,14 @@ def test_numbers_by_other_means():
             want[f"{name}_width_of_{part}_percent"] = min(
                 w for w, s in sums.items() if s >= part / 100
             )
+    # of VGG-16 in the plane: the smallest middle square with half of all weight
+    grad = by_autograd(NETS["vgg16"], 212)
+    plane = np.outer(grad, grad)
+    held = {w: plane[106 - w // 2 :, 106 - w // 2 :][:w, :w] for w in range(2, 213, 2)}
+    want["vgg16_square_of_50_percent"] = min(
+        w for w, square in held.items() if square.sum() >= plane.sum() / 2
+    )
+    want["vgg16_area_of_50_percent"] = (want["vgg16_square_of_50_percent"] / 212) ** 2
     assert receptive_field.numbers() == pytest.approx(want, rel=1e-12)
     assert list(receptive_field.alexnet()) == [
         "conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5",

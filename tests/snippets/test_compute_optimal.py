@@ -1,0 +1,230 @@
+"""compute_optimal: against SciPy's minimizer, torch autograd, and paper and pencil."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+
+import compute_optimal as co
+from compute_optimal import SURFACES, Surface
+
+EASY = Surface(A=100.0, B=400.0, E=1.0, alpha=0.5, beta=0.5)
+each_surface = pytest.mark.parametrize("s", [*SURFACES.values(), EASY])
+
+
+def test_loss_by_hand():
+    # 1 + 100 / 10 + 400 / 100
+    assert co.loss(EASY, 100, 10_000) == 15
+    uneven = Surface(8.0, 90.0, 0.5, 1.0, 2.0)
+    assert co.loss(uneven, 4, 3) == 0.5 + 2 + 10
+    np.testing.assert_array_equal(co.loss(uneven, np.array([4, 8]), 3), [12.5, 11.5])
+
+
+def test_optimum_by_hand():
+    # G = (50 / 200)^1 = 1/4, (C / 6)^(1/2) = 1000
+    assert co.optimum(EASY, 6e6) == pytest.approx((250, 4000), rel=1e-14)
+    assert co.tokens_for(EASY, 250) == pytest.approx(4000, rel=1e-14)
+
+
+@each_surface
+@pytest.mark.parametrize("C", [1e18, 5.76e23, 1e26])
+def test_optimum_is_that_of_scipy_and_of_autograd(s, C):
+    N, D = co.optimum(s, C)
+    assert pytest.approx(C, rel=1e-14) == 6 * N * D
+    found = minimize_scalar(
+        lambda x: co.loss(s, math.exp(x), C / (6 * math.exp(x))) - s.E,
+        bracket=(15, 30),
+        options={"xtol": 1e-10},
+    )
+    assert math.log(N) == pytest.approx(found.x, abs=1e-5)  # flat there
+    x = torch.tensor(math.log(N), dtype=torch.float64, requires_grad=True)
+    co.loss(s, x.exp(), C / (6 * x.exp())).backward()
+    assert abs(x.grad) < 1e-12 * C**0.3
+
+
+@each_surface
+def test_tokens_for_is_the_same_optimum_from_the_other_side(s):
+    for C in (1e19, 1e24):
+        N, D = co.optimum(s, C)
+        assert co.tokens_for(s, N) == pytest.approx(D, rel=1e-12)
+
+
+def test_the_exponents_are_those_of_the_equation():
+    for s in SURFACES.values():
+        small, large = co.optimum(s, 1e20), co.optimum(s, 1e24)
+        a = math.log(large[0] / small[0]) / math.log(1e4)
+        b = math.log(large[1] / small[1]) / math.log(1e4)
+        assert a == pytest.approx(s.beta / (s.alpha + s.beta), rel=1e-12)
+        assert a + b == pytest.approx(1, rel=1e-12)
+
+
+def test_the_unrounded_constants_round_to_the_printed_ones():
+    digits = {"A": 1, "B": 1, "E": 2, "alpha": 2, "beta": 2}
+    for name, n in digits.items():
+        unrounded = getattr(SURFACES["tex"], name)
+        assert round(unrounded, n) == getattr(SURFACES["rounded"], name)
+
+
+def test_at_the_budget_of_gopher_the_three_disagree():
+    """Values computed once with SciPy alone."""
+    want = {"rounded": (32.19, 92.65), "tex": (40.36, 58.93), "epoch": (72.25, 18.39)}
+    for name, (billions, ratio) in want.items():
+        N, D = co.optimum(SURFACES[name], 5.76e23)
+        assert pytest.approx((billions, ratio), abs=0.006) == (N / 1e9, D / N)
+
+
+def test_gpu_hours():
+    assert co.gpu_flops(1, 1e12, 0.5) == 1.8e15
+    assert co.gpu_flops(2) == pytest.approx(2 * 3600 * 312e12 * 0.4, rel=1e-14)
+    assert co.gpu_flops(0.5, 0.5, 1) == 900
+
+
+def test_slope_is_the_exponent_of_a_power_law():
+    x = np.array([1.0, 10, 1000])
+    assert co.slope(x, 7 * x**0.3) == pytest.approx(0.3, rel=1e-12)
+
+
+def test_tables_have_their_misprint_and_no_other():
+    for name in co.TABLES:
+        N, C, D = co.table(name)
+        assert N.shape == C.shape == D.shape == (len(co.LABELS),)
+        np.testing.assert_array_equal(
+            N, [4e8, 1e9, 1e10, 67e9, 175e9, 28e10, 52e10, 1e12, 1e13]
+        )
+        off = 6 * N * D / C
+        wrong = np.flatnonzero(np.abs(np.log(off)) > 0.05)
+        assert wrong.tolist() == ([4] if name == "a3_3" else [])
+        # each column grows, but for the misprint
+        good = np.delete(C, wrong)
+        assert (np.diff(good) > 0).all()
+        assert (np.diff(D) > 0).all()
+    N, C, D = co.table("a3_3")
+    assert 6 * N[4] * D[4] / C[4] == pytest.approx(10, rel=1e-12)
+
+
+@each_surface
+@pytest.mark.parametrize(("N", "used"), [(13e9, 2e12), (1e9, 1e9), (70e9, 1e14)])
+def test_cheapest_is_that_of_scipy(s, N, used):
+    size, tokens, saved = co.cheapest(s, N, used)
+    D = co.tokens_for(s, N)
+    target = co.loss(s, N, D)
+    assert co.loss(s, size, tokens) == pytest.approx(target, rel=1e-12)
+
+    def cost(x):
+        left = target - s.E - s.A / math.exp(x) ** s.alpha
+        return math.exp(x) * (6 * (s.B / left) ** (1 / s.beta) + 2 * used)
+
+    lowest = math.log((s.A / (target - s.E)) ** (1 / s.alpha))
+    found = minimize_scalar(
+        cost,
+        bounds=(lowest + 1e-6, math.log(N)),
+        method="bounded",
+        options={"xatol": 1e-10},
+    )
+    assert math.log(size) == pytest.approx(found.x, abs=1e-6)
+    assert saved == pytest.approx(1 - found.fun / (N * (6 * D + 2 * used)), abs=1e-10)
+    assert size < N
+    assert 0 < saved < 1
+
+
+def test_a_model_that_is_never_used_is_the_compute_optimal_one():
+    for s in SURFACES.values():
+        size, tokens, saved = co.cheapest(s, 13e9, 0)
+        assert size == pytest.approx(13e9, rel=1e-3)
+        assert tokens == pytest.approx(co.tokens_for(s, 13e9), rel=1e-3)
+        assert abs(saved) < 1e-9
+
+
+@each_surface
+def test_without_the_embedding_each_model_is_the_best_of_its_budget(s):
+    """The sizes that a search along C_E finds have the slope that the formula gives."""
+
+    def best(C):
+        def loss(x):
+            N_E = math.exp(x)
+            N = N_E + 47491 * N_E ** (1 / 3)
+            return co.loss(s, N, C / (6 * N_E))
+
+        found = minimize_scalar(
+            loss, bounds=(1, 30), method="bounded", options={"xatol": 1e-9}
+        )
+        return math.exp(found.x)
+
+    # the formula's budgets for its own sizes
+    N_E = np.geomspace(768, 1.5e9, 20)
+    N = N_E + 47491 * N_E ** (1 / 3)
+    dN = 1 + 47491 / 3 * N_E ** (-2 / 3)
+    D = (s.beta * s.B / (s.alpha * s.A * N ** (-s.alpha - 1) * dN * N_E)) ** (
+        1 / s.beta
+    )
+    sizes = [best(C) for C in 6 * N_E * D]
+    np.testing.assert_allclose(sizes, N_E, rtol=1e-4)
+    ours = co.exponent_without_embedding(s)
+    assert ours == pytest.approx(co.slope(6 * N_E * D, N_E), rel=1e-12)
+    assert ours > s.beta / (s.alpha + s.beta) + 0.1
+
+
+def test_numbers_name_what_they_compute():
+    n = co.numbers()
+    assert n["gpu_hour_flops"] == co.gpu_flops(1)
+    for name, s in SURFACES.items():
+        own = {
+            key.removeprefix(f"{name}_"): v
+            for key, v in n.items()
+            if key.startswith(f"{name}_")
+        }
+        assert all(own[key] == value for key, value in s._asdict().items())
+        assert own["a"] == s.beta / (s.alpha + s.beta)
+        assert own["a"] + own["b"] == pytest.approx(1)
+        assert own["loss_chinchilla"] == co.loss(s, 70e9, 1.4e12)
+        assert own["loss_gopher"] == co.loss(s, 280e9, 300e9)
+        assert own["reducible_chinchilla"] == own["loss_chinchilla"] - s.E
+        assert own["kaplan_exponent"] == co.exponent_without_embedding(s)
+        size, tokens, saved = co.cheapest(s, 13e9, 2e12)
+        assert own["cheapest_billions"] == pytest.approx(size / 1e9)
+        assert own["cheapest_tokens_billions"] == pytest.approx(tokens / 1e9)
+        assert own["cheapest_saved_percent"] == pytest.approx(100 * saved)
+        before = 13e9 * (6 * co.tokens_for(s, 13e9) + 4e12)
+        after = size * (6 * tokens + 4e12)
+        assert own["cheapest_saved_flops"] == pytest.approx(before - after, rel=1e-9)
+        N, _ = co.optimum(s, own["flops_for_10b"])
+        assert pytest.approx(10e9, rel=1e-12) == N
+        budgets = {f"1e{k}": 10.0**k for k in range(18, 27)} | {"gopher": 5.76e23}
+        for key, C in budgets.items():
+            N, D = co.optimum(s, C)
+            assert (own[f"params_{key}"], own[f"tokens_{key}"]) == (N, D)
+            assert own[f"ratio_{key}"] == D / N
+            at = "loss_at_gopher" if key == "gopher" else f"loss_{key}"
+            assert own[at] == co.loss(s, N, D)
+    for name in co.TABLES:
+        for i, label in enumerate(co.LABELS):
+            N, C, D = co.table(name)[:, i]
+            own = [
+                n[f"table_{name}_{label}_{key}"] for key in ("6nd", "gophers", "ratio")
+            ]
+            assert own == [6 * N * D, C / 5.76e23, D / N]
+    slopes = [n[f"table_{name}_slope"] for name in co.TABLES]
+    assert slopes == pytest.approx([0.4981, 0.4899, 0.4586], abs=5e-5)
+    assert n["tex_kaplan_exponent"] == pytest.approx(0.750, abs=5e-4)
+    assert n["epoch_kaplan_exponent"] == pytest.approx(0.787, abs=6e-4)
+
+
+@pytest.mark.parametrize("bad", [0, -1.0, math.nan])
+def test_bad_values_are_named(bad):
+    with pytest.raises(ValueError, match=f"C is {bad}, want above 0"):
+        co.optimum(EASY, bad)
+    with pytest.raises(ValueError, match=f"N is {bad}, want above 0"):
+        co.tokens_for(EASY, bad)
+    for place in range(3):
+        arguments = [3.0, 2.0, 0.5]
+        arguments[place] = bad
+        got = r"got {}, {} and {}".format(*arguments)
+        with pytest.raises(ValueError, match=f"want hours, peak > 0 .* 1, {got}"):
+            co.gpu_flops(*arguments)
+    with pytest.raises(ValueError, match=r"and 1.01$"):
+        co.gpu_flops(1, 1, 1.01)
+    if bad != 0:
+        with pytest.raises(ValueError, match=f"used is {bad}, want at least 0"):
+            co.cheapest(EASY, 100, bad)
