@@ -462,6 +462,8 @@ def numbers() -> dict[str, float]:
         tokens, answer = induction(2**20, 16, np.random.default_rng(seed))
         right.append(induction_by_hand(tokens, 16)[0] == answer)
     out["induction_2_20_percent"] = float(100 * np.mean(right))
+    # 32k tokens, 24 images a second, 196 tokens each
+    out["seconds_to_fill_32k"] = 2**15 / (24 * 196)
     return out
 
 

@@ -371,6 +371,7 @@ def test_numbers_of_the_worked_example(found):
 
 def test_numbers_of_the_two_tasks(found):
     assert found["induction_2_20_percent"] == 100
+    assert found["seconds_to_fill_32k"] * 4704 == 32768
     for L, m in ((4, 4), (16, 4), (32, 4), (64, 4), (64, 8)):
         name = f"copied_l{L}_m{m}"
         assert found[f"{name}_clock_percent_min"] == 100
