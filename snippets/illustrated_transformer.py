@@ -4,8 +4,9 @@ r"""
 
 One sentence of two words goes through the six steps of self-attention, with matrices
 small enough to follow by hand and every intermediate shown with its shape. Then the
-positional encoding that the post draws, beside the one that the paper writes down, and
-the post's six-word vocabulary with its loss.
+positional encoding that the post draws, beside the one that the paper writes down,
+three heads written by hand for the post's sentence about a tired animal, and its
+six-word vocabulary with its loss.
 
 **Source:** Jay Alammar, *The Illustrated Transformer* (2018): "Self-Attention in
 Detail", "Representing The Order of The Sequence Using Positional Encoding", "The Loss
@@ -21,7 +22,8 @@ Function".
 
 **Differs from the source:** the post draws 4 boxes for 512 numbers and 3 for 64. Here
 a word has 4 numbers and a query 3, chosen so that the post's scores come out; they are
-still divided by $\sqrt{64}$.
+still divided by $\sqrt{64}$. The post shows a trained head for its sentence; ours are
+written by hand, without a feed-forward network or normalization.
 
 **Checked against:** `torch.nn.functional.scaled_dot_product_attention`, `cross_entropy`
 and autograd (1e-10 in float64).
@@ -148,6 +150,60 @@ def apart(encoding: Floats) -> Floats:
 
 
 # %% [markdown]
+# ## What does "it" mean?
+# The post's sentence, and heads whose matrices can be read. A word is nine numbers:
+# five facts about it, and its position by the paper's formula. The first head looks at
+# the word before, by position alone. The second asks for each pronoun: what is said of
+# it? Its answer is added to the word, as a residual connection does, and the third
+# head, one layer further, looks for what it fits.
+
+# %% Three heads
+WORDS = ("The", "animal", "didn't", "cross", "the", "street", "because", "it")
+WORDS += ("was", "too")  # and the last word, which varies
+NOUN, PRONOUN, PROPERTY, TIRED, WIDE = range(5)
+HEADS = ("the word before", "what is said", "who is meant")
+
+
+def sentence(last: str) -> Floats:
+    """The words, then `last`: (11, 9). An animal can be tired, a street can be wide."""
+    if last not in ("tired", "wide"):
+        raise ValueError(f"last is {last!r}, want 'tired' or 'wide'")
+    x = np.zeros((11, 9))  # (T, d_model)
+    x[1, [NOUN, TIRED]] = x[5, [NOUN, WIDE]] = x[7, PRONOUN] = 1
+    x[10, [PROPERTY, TIRED if last == "tired" else WIDE]] = 1
+    x[:, 5:] = interleaved(11, 4)  # (11, 4)
+    return x
+
+
+def matrices(head: str) -> tuple[Floats, Floats, Floats]:
+    """W_q, W_k: (9, 4) each, and W_v: (9, 3); one of HEADS."""
+    W_q, W_k, W_v = np.zeros((9, 4)), np.zeros((9, 4)), np.zeros((9, 3))
+    if head == "the word before":
+        for i in (0, 2):  # sine and cosine of one frequency
+            s, c = math.sin(0.01 ** (i / 2)), math.cos(0.01 ** (i / 2))
+            # (sin a, cos a) -> (sin(a - w), cos(a - w)), one position back
+            W_q[5 + i : 7 + i, i : i + 2] = [[10 * c, 10 * s], [-10 * s, 10 * c]]
+        W_k[5:] = 10 * np.eye(4)
+    elif head == "what is said":
+        W_q[PRONOUN, 0], W_k[PROPERTY, 0] = 4, 3  # a pronoun asks for a property
+    elif head == "who is meant":
+        W_q[[PRONOUN, TIRED, WIDE], [0, 1, 2]] = 4  # a noun, and tired or wide
+        W_k[[NOUN, TIRED, WIDE], [0, 1, 2]] = 2
+    else:
+        raise ValueError(f"head is {head!r}, want one of {HEADS}")
+    W_v[[NOUN, TIRED, WIDE], [0, 1, 2]] = 1
+    return W_q, W_k, W_v
+
+
+def look(head: str, last: str = "tired", d_k: int = 4) -> dict[str, Floats]:
+    """The six steps of one head on the sentence that ends in `last`."""
+    x = sentence(last)  # (11, 9)
+    if head == "who is meant":  # the second layer reads x + z W_o
+        x[:, [TIRED, WIDE]] += look("what is said", last, d_k)["z"][:, 1:]  # (11, 2)
+    return six_steps(x, *matrices(head), d_k)
+
+
+# %% [markdown]
 # ## A vocabulary of six words
 # An output is a probability for each word, the target has 1 at the right one. The post
 # says that the two are compared, say by subtraction. What is minimized is the
@@ -182,7 +238,35 @@ def cross_entropy(p: Floats, target: NDArray[np.integer]) -> tuple[Floats, Float
 
 
 # %% [markdown]
-# ## Figure
+# ## Figures
+
+
+# %%
+def draw_heads() -> None:
+    """Six maps of 11 by 11 words, pale to dark. First head: a line of dark cells one
+    below the diagonal, faint ones seven places off. Second: all even, but the row of
+    "it" is dark at the last word. Third, ending in tired: the row of "it" is dark at
+    "animal", that of "street" at itself, those of "animal" and "tired" at both of
+    these. Ending in wide, "animal" and "street" trade places.
+    """
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplots(2, 3, figsize=(6.4, 5), sharex=True, layout="constrained")
+    for row, last in zip(axes, ("tired", "wide"), strict=True):
+        for ax, head in zip(row, HEADS, strict=True):
+            weights = look(head, last)["weights"]  # (11, 11)
+            ax.imshow(weights, cmap="Blues", vmin=0, vmax=1, interpolation="none")
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.grid(visible=False)
+            ax.set_title(head)
+        row[0].set_yticks(range(11), [*WORDS, last], fontsize=7)
+    for ax in axes[1]:
+        ax.set_xticks(range(11), [*WORDS, "tired, wide"], rotation=90, fontsize=7)
+
+
+# %% tags=["active-ipynb"]
+# draw_heads()
 
 
 # %%
@@ -243,6 +327,22 @@ def numbers() -> dict[str, float]:
     result["loss_trained_worst"] = losses.max()
     result["row_sum_min"] = TRAINED.sum(axis=1).min()
     result["row_sum_max"] = TRAINED.sum(axis=1).max()
+    for last in ("tired", "wide"):
+        weights = look("who is meant", last)["weights"][7]  # (11,): the row of "it"
+        result[f"it_animal_{last}"], result[f"it_street_{last}"] = weights[[1, 5]]
+    result["mean_tired"] = look("what is said")["z"][
+        0, 1
+    ]  # for a word that asks nothing
+    before = look("the word before")["weights"][7]  # (11,)
+    result["before_6"], result["before_0"] = before[[6, 0]]
+    it = look("who is meant")
+    for j in range(11):  # the row of "it", as the picture on the page begins
+        for name in ("scores", "scaled", "weights"):
+            result[f"it_{name}_{j + 1}"] = it[name][7, j]
+        for name, value in zip(("noun", "tired", "wide"), it["v"][j], strict=True):
+            result[f"it_{name}_{j + 1}"] = value
+    for name, total in zip(("noun", "tired", "wide"), it["z"][7], strict=True):
+        result[f"it_{name}_sum"] = total
     result["projections_8_heads"] = 3 * 8 * 512 * D_K
     return {name: float(value) for name, value in result.items()}
 

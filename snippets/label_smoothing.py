@@ -162,7 +162,7 @@ def draw_smoothing() -> None:
 
     _, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.2), layout="constrained")
     q = smoothed_target(np.array([2, 1, 0, 3, 3]), 5, 0.4, padding=0)  # (5, 5)
-    left.imshow(q, cmap="Blues", vmin=0, vmax=1.2)
+    left.imshow(q, cmap="Blues", vmin=0, vmax=1.2, interpolation="none")
     for (row, column), value in np.ndenumerate(q):
         left.text(column, row, f"{value:.2f}", ha="center", va="center", size=8)
     left.set(xlabel="class", ylabel="row", xticks=range(5), yticks=range(5))

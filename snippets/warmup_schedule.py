@@ -141,7 +141,9 @@ def numbers() -> dict[str, float]:
     for year, epochs in ((2018, 10), (2022, 20)):  # 20 batches each, warm-up 400
         steps = len(list(updates(epochs, 20, 1)))
         result[f"copy_updates_{year}"] = steps
-        share = rate(steps, warmup=400) / rate(400, warmup=400)
+        rates = [rate(step, warmup=400) for step in range(1, steps + 1)]
+        result[f"copy_peak_step_{year}"] = 1 + rates.index(max(rates))
+        share = rates[-1] / rate(400, warmup=400)
         result[f"copy_last_rate_share_{year}"] = share
     return result
 

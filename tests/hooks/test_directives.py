@@ -230,7 +230,7 @@ def test_a_picture_has_values_caption_and_script(expand):
 def test_an_unknown_picture_is_told(complaint, name):
     message = complaint(f"::: picture{name}\n    Caption.\n")
     assert f"`::: picture{name or ' '}` names no picture" in message
-    known = "belt, convolution, gate, hello, reach, root, sum, vocabulary, wall"
+    known = "belt, convolution, gate, heads, hello, reach, root, sum, vocabulary, wall"
     assert f"write one of: {known}" in message
 
 

@@ -34,7 +34,8 @@ PAGES = [
 # axe's rules that look at colours: the scheme changes nothing else
 OF_COLOR = ("color-contrast", "link-in-text-block")
 # a change of scheme fades: what axe sees before the end is neither of the two
-COLORS_AT_REST = "document.getAnimations().every(a => a.playState !== 'running')"
+END_OF_FADES = "Promise.allSettled(document.getAnimations().map(a => a.finished))"
+NEXT_FRAME = "new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
 COMPRESSED = re.compile(r"text/|javascript|json|svg|xml")
 FIGURES = re.compile(r'<svg [^>]*class="figure".*?</svg>', re.S)
 
@@ -48,10 +49,10 @@ def test_a_page_at_every_width_in_light_and_dark(path, page, address, violations
         page.emulate_media(color_scheme=scheme)
         body = page.locator("body")
         expect(body).to_have_attribute("data-md-color-scheme", palette)
-        page.wait_for_function(COLORS_AT_REST)
+        page.evaluate(END_OF_FADES)
         for width in (390, 768, 1280):
             page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_timeout(50)
+            page.evaluate(NEXT_FRAME)
             overflow = page.evaluate(
                 "document.documentElement.scrollWidth - innerWidth"
             )

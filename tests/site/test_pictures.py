@@ -12,6 +12,7 @@ import conv2d
 import gradient_clipping
 import gradient_through_time
 import hello_logits
+import illustrated_transformer
 import lstm
 import minimal_gated_units
 import transformer_budget
@@ -24,6 +25,7 @@ PAGES = {
     "reach": "deep-learning/vanishing-gradients.html",
     "wall": "deep-learning/exploding-gradients.html",
     "gate": "recurrent/heck-salem-mgu.html",
+    "heads": "transformers/alammar-illustrated-transformer.html",
     "root": "transformers/vaswani-attention.html",
     "convolution": "convolutional/cs231n-convnets.html",
     "vocabulary": "transformers/vaswani-attention.html",
@@ -186,6 +188,36 @@ def gate(
     )
 
 
+def heads(
+    head: str, last: str, word: int, power: int
+) -> tuple[list[list[str]], list[list[str]], str]:
+    """The rows of one word and of the map, the sums, and the words."""
+    got = illustrated_transformer.look(head, last, 4**power)
+    words = [*illustrated_transformer.WORDS, last]
+    at = word - 1
+    weights = got["weights"][at]
+    rows = [
+        [fixed(s, 2), fixed(c, 2), fixed(w, 3), *(fixed(x, 2) for x in v)]
+        for s, c, w, v in zip(
+            got["scores"][at], got["scaled"][at], weights, got["v"], strict=True
+        )
+    ]
+    rows += [[fixed(100 * w, 0) for w in row] for row in got["weights"]]
+    sums = [fixed(z, 2) for z in got["z"][at]]
+    most = int((weights > weights.max() - 1e-9).argmax())
+    where = f"most at “{words[most]}”, {weights[most]:.3f}"
+    if np.ptp(weights) < 1e-9:
+        where = "evenly at all words"
+    return (
+        rows,
+        [sums],
+        (
+            f"{head}, “{words[at]}”: {where}; "
+            f"receives noun {sums[0]}, tired {sums[1]}, wide {sums[2]}"
+        ),
+    )
+
+
 def convolution(
     stride: int, padding: int, dilation: int, filter_: int, output: int
 ) -> tuple[list[list[str]], list[list[str]], str]:
@@ -258,6 +290,9 @@ def test_without_javascript_the_table_is_complete(name, browser, address):
             rows, norms, words = root(64, 1)
             assert (cells(picture), said(picture)) == (rows, words)
             assert cells(picture, "tfoot") == [norms]
+        elif name == "heads":
+            rows, sums, words = heads("who is meant", "tired", 8, 1)
+            assert shown(picture) == (rows[:11], sums, words)
         elif name == "convolution":
             assert shown(picture) == convolution(2, 1, 1, 1, 1)
         else:
@@ -392,6 +427,59 @@ def test_the_gate_is_that_of_the_snippet(page, address):
     assert (cells(picture), said(picture)) == gate("MGU", 1, 2, 3, [7])
 
 
+def test_the_heads_are_those_of_the_snippet(page, address):
+    picture = opened(page, address, "heads")
+    names = [row.inner_text() for row in picture.locator(".shares tbody th").all()]
+    assert names[1] == "2 animal"
+    for head in illustrated_transformer.HEADS:
+        picture.get_by_label("head").select_option(head)
+        for last, word, power in (
+            ("tired", 8, 1),
+            ("wide", 1, 0),
+            ("wide", 8, 3),
+            ("tired", 2, 2),
+            ("wide", 11, 1),
+        ):
+            picture.get_by_label("last word").select_option(last)
+            picture.get_by_label("word", exact=True).fill(str(word))
+            picture.get_by_label("divide by").fill(str(power))
+            assert shown(picture) == heads(head, last, word, power)
+            chosen = picture.locator(".chosen th").inner_text()
+            spoken = picture.get_by_label("word", exact=True)
+            assert chosen == f"{word} {spoken.get_attribute('aria-valuetext')}"
+            divisor = picture.get_by_label("divide by")
+            assert divisor.get_attribute("aria-valuetext") == str(2**power)
+            assert picture.locator("thead span").inner_text() == str(2**power)
+
+
+def test_a_tap_on_a_row_of_the_map_chooses_its_word(browser, address):
+    phone = {"viewport": {"width": 390, "height": 800}, "has_touch": True}
+    with browser.new_context(**phone, is_mobile=True) as context:
+        picture = opened(context.new_page(), address, "heads")
+        picture.locator(".shares tbody tr").nth(5).locator("td").nth(2).tap()
+        assert shown(picture) == heads("who is meant", "tired", 6, 1)
+        picture.locator(".shares tbody th").nth(1).tap()
+        assert shown(picture) == heads("who is meant", "tired", 2, 1)
+        assert picture.get_by_role("slider").first.input_value() == "2"
+
+
+def test_the_map_is_shaded_by_its_numbers(page, address):
+    picture = opened(page, address, "heads")
+    picture.get_by_label("head").select_option("the word before")
+    shades = picture.locator(".shares td").evaluate_all(
+        "cells => cells.map(cell => +cell.style.getPropertyValue('--a'))"
+    )
+    want = illustrated_transformer.look("the word before")["weights"]
+    assert shades == pytest.approx(want.ravel().tolist(), abs=1e-9)
+    light, dark = (
+        picture.locator(".shares td")
+        .nth(n)
+        .evaluate("c => getComputedStyle(c).backgroundColor")
+        for n in (0, 5)
+    )
+    assert light != dark
+
+
 def test_the_weights_are_those_of_the_snippet(page, address):
     picture = opened(page, address, "root")
     for power, draw in ((0, 1), (3, 7), (6, 2), (9, 1), (10, 50)):
@@ -498,9 +586,9 @@ def test_a_picture_moves_on_a_local_disk(name, page, built):
     assert cells(picture) != before
 
 
-@pytest.mark.parametrize("name", ["hello", "belt", "gate", "root"])
+@pytest.mark.parametrize("name", ["hello", "belt", "gate", "heads", "root"])
 def test_every_bar_is_as_long_as_its_number(name, page, address):
-    bars = """figure => [...figure.querySelectorAll("td[style]")].map(cell =>
+    bars = """figure => [...figure.querySelectorAll(".bars td[style]")].map(cell =>
         [+cell.style.getPropertyValue("--p"), cell.innerText.split(/\\s+/).pop()])"""
     picture = opened(page, address, name)
     for _ in ("as built", "moved"):

@@ -28,7 +28,9 @@ def double():
 
 def model_of(pre_norm, **sizes):
     torch.manual_seed(3)
-    model = c.Transformer(pre_norm, **{"d_model": 24, "n_heads": 4, **sizes})
+    model = c.Transformer(
+        pre_norm, **{"n_layers": 2, "d_model": 24, "n_heads": 4, **sizes}
+    )
     for p in model.parameters():  # gains and biases away from one and zero
         if p.ndim == 1:
             nn.init.normal_(p, mean=0.5, std=0.5)
@@ -142,13 +144,13 @@ def test_default_sizes_and_counts():
     """40 d + 12 d^2 and so on, at d = 32, by hand."""
     d = 32
     attention, ffn = 4 * (d * d + d), 2 * 4 * d * d + 5 * d
-    body = 2 * (3 * attention + 2 * ffn + 5 * 2 * d)
+    body = 3 * attention + 2 * ffn + 5 * 2 * d
     tables = 2 * 11 * d + 11 * d + 11
     for pre_norm, norms in ((True, 2 * 2 * d), (False, 0)):
         model = c.Transformer(pre_norm)
         count = sum(p.numel() for p in model.parameters())
         assert count == body + tables + norms
-        assert len(model.encoder) == len(model.decoder) == 2
+        assert len(model.encoder) == len(model.decoder) == 1
         assert model.encoder[0].self_attention.n_heads == 2
     assert c.Transformer().encoder[0].residuals[0].pre_norm
 
@@ -359,13 +361,13 @@ def trained():
 
 def test_it_learns_to_copy(trained):
     model, losses = trained
-    assert len(losses) == c.STEPS == 180
+    assert len(losses) == c.STEPS == 130
     assert losses[0] > math.log(10)
     assert sum(losses[-10:]) / 10 < 0.4
     ids = c.held_out()
     untrained = c.Transformer()
     assert c.copied_share(untrained, ids) == 0
-    assert c.copied_share(model, ids) > 0.4
+    assert c.copied_share(model, ids) > 0.3
     assert c.right_of_10(model, 1) >= 8
     assert c.run(0, True)[0] is model
 
@@ -381,8 +383,8 @@ def test_numbers_are_the_spread_over_seeds(monkeypatch):
     """With the runs stubbed: which number, of which models, goes by which name."""
 
     def run(seed, pre_norm):
-        losses = [9.0] * 70 + [seed + (0.5 if pre_norm else 0.7)] * 10
-        return (seed, pre_norm), losses + [8.0] * 100 * pre_norm
+        losses = [9.0] * 70 + [seed + 0.5 if pre_norm else 2 * seed + 0.7] * 10
+        return (seed, pre_norm), losses + [8.0] * 50 * pre_norm
 
     shares = [0.5, 0.2, 0.9, 0.7, 0.6]
     monkeypatch.setattr(c, "run", run)
@@ -400,12 +402,13 @@ def test_numbers_are_the_spread_over_seeds(monkeypatch):
     assert c.numbers() == pytest.approx(
         {
             "guessing_nats": 2.302585092994046,
-            "parameters_pre": 60587,
-            "parameters_post": 60587 - 128,
+            "parameters_pre": 30891,
+            "parameters_post": 30891 - 128,
             **three("last_to_first_gradient_pre", 3, 2, 4),
             **three("last_to_first_gradient_post", 5, 4, 6),
             **three("loss_early_pre", 2.5, 0.5, 4.5),
-            **three("loss_early_post", 2.7, 0.7, 4.7),
+            **three("loss_early_post", 4.7, 0.7, 8.7),
+            **three("lead_early", 2.2, 0.2, 4.2),
             **three("loss_end", 2, 0, 4),
             **three("copied_end", 0.6, 0.2, 0.9),
             **three("right_of_10_from_1", 102, 100, 104),
@@ -438,7 +441,7 @@ def test_options_reach_the_training(monkeypatch, trained):
     assert got["copied"] == c.copied_share(trained[0], ids)
     assert got["loss"] == pytest.approx(c.loss_of(trained[0], ids).item())
     assert c.main(["--device", "cpu"]) == got
-    assert asked == [(3, 5, False, "cpu"), (0, 180, True, "cpu")]
+    assert asked == [(3, 5, False, "cpu"), (0, 130, True, "cpu")]
 
 
 def test_on_a_gpu_every_process_takes_its_own(monkeypatch, trained):

@@ -1,6 +1,7 @@
 """illustrated_transformer.py against PyTorch, by hand, and the printed values."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -131,6 +132,93 @@ def test_encodings_refuse_an_odd_width(encode, d_model):
         encode(3, d_model)
 
 
+# ---- three heads ---------------------------------------------------------------------
+
+
+def test_the_sentence_is_that_of_the_post():
+    assert " ".join(it.WORDS) == "The animal didn't cross the street because it was too"
+
+
+@pytest.mark.parametrize(("last", "goes_with"), [("tired", 1), ("wide", 5)])
+def test_words_as_facts_and_positions(last, goes_with):
+    x = it.sentence(last)
+    facts = np.zeros((11, 5))
+    facts[[1, 5], 0] = 1  # animal and street: nouns
+    facts[7, 1] = 1  # it: a pronoun
+    facts[10, 2] = 1  # a property
+    facts[1, 3] = facts[5, 4] = 1  # animal: tired, street: wide
+    facts[10, 3 if last == "tired" else 4] = 1
+    np.testing.assert_array_equal(x[:, :5], facts)
+    np.testing.assert_array_equal(x[:, 5:], it.interleaved(11, 4))
+    assert facts[goes_with, :5] @ facts[10, :5] == 1
+
+
+@pytest.mark.parametrize("d_k", [1, 4, 64])
+@pytest.mark.parametrize("last", ["tired", "wide"])
+@pytest.mark.parametrize("head", it.HEADS)
+def test_heads_equal_torchs_attention(head, last, d_k):
+    """Queries, keys and values from the words' facts, the rest by PyTorch."""
+    x = torch.from_numpy(it.sentence(last))
+
+    def attend(q, k, x):
+        v = x[:, [0, 3, 4]]
+        return F.scaled_dot_product_attention(q, k, v, scale=d_k**-0.5)
+
+    if head == "the word before":
+        t = np.arange(-1, 11)[:, None] * [1, 0.01]
+        pe = torch.from_numpy(10 * np.concatenate([np.sin(t), np.cos(t)], axis=1))
+        q, k = pe[:-1], pe[1:]
+    else:
+        q, k = 4 * x[:, [1]], 3 * x[:, [2]]
+    if head == "who is meant":
+        z = attend(q, k, x)
+        x[:, 3] += z[:, 1]
+        x[:, 4] += z[:, 2]
+        q, k = 4 * x[:, [1, 3, 4]], 2 * x[:, [0, 3, 4]]
+    got = it.look(head, last, d_k)
+    np.testing.assert_allclose(got["z"], attend(q, k, x).numpy(), **TOLERANCE)
+    np.testing.assert_allclose(got["scores"], (q @ k.T).numpy(), **TOLERANCE)
+    assert got["q"].shape == got["k"].shape == (11, 4)
+
+
+def test_what_the_page_says_of_the_heads():
+    before = it.look("the word before")["weights"]
+    assert before.argmax(axis=1).tolist() == [5, *range(10)]
+    assert np.sort(before[1:], axis=1)[:, -2].max() < 0.12  # six positions further
+    said = {last: it.look("what is said", last) for last in ("tired", "wide")}
+    np.testing.assert_array_equal(said["tired"]["weights"], said["wide"]["weights"])
+    others = np.delete(np.arange(11), 7)
+    np.testing.assert_allclose(said["tired"]["weights"][others], 1 / 11)
+    tired, wide = (it.look("who is meant", last)["weights"] for last in said)
+    mirror = [0, 5, 2, 3, 4, 1, 6, 7, 8, 9, 10]  # animal and street trade places
+    np.testing.assert_allclose(tired, wide[mirror][:, mirror], **TOLERANCE)
+    assert tired[7, 1] > 0.95
+    assert it.look("who is meant")["z"].shape == (11, 3)
+    np.testing.assert_array_equal(
+        it.look("what is said")["z"], it.look("what is said", "tired", 4)["z"]
+    )
+
+
+def test_no_single_layer_learns_of_the_last_word(rng):
+    """The ratio of two weights of "it" is the same whatever the matrices."""
+    W_q, W_k, W_v = rng.standard_normal((3, 9, 4))
+    tired, wide = (
+        it.six_steps(it.sentence(last), W_q, W_k, W_v, 4)["weights"][7]
+        for last in ("tired", "wide")
+    )
+    assert tired[1] / tired[5] == pytest.approx(wide[1] / wide[5], rel=1e-12)
+    assert abs(tired[1] / wide[1] - 1) > 0.01
+
+
+def test_heads_refuse_what_they_do_not_know():
+    with pytest.raises(ValueError, match=r"^last is 'old', want 'tired' or 'wide'$"):
+        it.look("who is meant", "old")
+    names = "('the word before', 'what is said', 'who is meant')"
+    match = "^" + re.escape(f"head is 'who', want one of {names}") + "$"
+    with pytest.raises(ValueError, match=match):
+        it.matrices("who")
+
+
 # ---- loss ----------------------------------------------------------------------------
 
 
@@ -195,6 +283,34 @@ def test_numbers_by_hand(numbers):
             row = [s[0], c[0], s[1], c[1]] if name == "paper" else s + c
             for column, value in enumerate(row, 1):
                 want[f"{name}_pos{pos}_column{column}"] = value
+    # "it" asks 4 for nouns, and 4 times what "what is said" brought for tired and wide
+    share, rest = math.exp(6) / (math.exp(6) + 10), 1 / (math.exp(6) + 10)
+    mean = {"tired": 2 / 11, "wide": 1 / 11}
+    brought = {"tired": share + rest, "wide": rest}
+    v = [{"noun": 0, **mean} for _ in range(11)]
+    v[1] = {"noun": 1, "tired": 1 + mean["tired"], "wide": mean["wide"]}
+    v[5] = {"noun": 1, "tired": mean["tired"], "wide": 1 + mean["wide"]}
+    v[7] = {"noun": 0, **brought}
+    v[10] = {"noun": 0, "tired": 1 + mean["tired"], "wide": mean["wide"]}
+    ask = {"noun": 1, **brought}
+    scores = [8 * sum(ask[fact] * word[fact] for fact in word) for word in v]
+    total = sum(math.exp(score / 2) for score in scores)
+    weights = [math.exp(score / 2) / total for score in scores]
+    for j in range(11):
+        want[f"it_scores_{j + 1}"] = scores[j]
+        want[f"it_scaled_{j + 1}"] = scores[j] / 2
+        want[f"it_weights_{j + 1}"] = weights[j]
+        want |= {f"it_{fact}_{j + 1}": v[j][fact] for fact in v[j]}
+    for fact in ("noun", "tired", "wide"):
+        pairs = zip(weights, v, strict=True)
+        want[f"it_{fact}_sum"] = sum(w * word[fact] for w, word in pairs)
+    want["it_animal_tired"] = want["it_street_wide"] = weights[1]
+    want["it_street_tired"] = want["it_animal_wide"] = weights[5]
+    want["mean_tired"] = 2 / 11
+    # cosines of one position and of none, or of six more: the two that compete
+    gap = 50 * (2 - math.cos(6) - math.cos(0.06))
+    want["before_6"], want["before_0"] = 1 / (1 + math.exp(-gap)), math.exp(-gap)
+    want["before_0"] *= want["before_6"]
     assert {k: pytest.approx(v, rel=1e-9) for k, v in want.items()} == {
         k: v for k, v in numbers.items() if k != "gap_max_d512_20_positions"
     }

@@ -135,8 +135,10 @@ def test_the_other_numbers_by_hand():
         # 728 of 3000 updates would have been a ramp
         "rate_if_updates_counted": (728 / 3000) * 3000**-0.5 / 3001**-0.5,
         "copy_updates_2018": 200,
+        "copy_peak_step_2018": 200,
         "copy_last_rate_share_2018": 0.5,
         "copy_updates_2022": 400,
+        "copy_peak_step_2022": 400,
         "copy_last_rate_share_2022": 1,
     }
     assert {key: got[key] for key in want} == pytest.approx(want, rel=1e-3)
