@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tools.bench import ROOT, Row
 
-SECTIONS = ("snippets", "builds", "pages", "ratios", "lighthouse")
+SECTIONS = ("snippets", "builds", "pages", "ratios", "slopes", "lighthouse")
 RESULT = ROOT / ".cache/bench.json"
 
 
