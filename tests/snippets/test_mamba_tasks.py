@@ -367,7 +367,7 @@ def test_selection_keeps_what_it_learned_at_four_times_the_length(numbers):
     assert numbers["induction_fixed_l48_percent_max"] < 60
 
 
-def test_numbers_are_the_spread_over_seeds(numbers, monkeypatch):
+def test_numbers_are_the_spread_over_seeds(monkeypatch):
     """With the runs stubbed: which number, of which models, goes by which name."""
     shares = [50.0, 20.0, 90.0, 70.0, 60.0]
     monkeypatch.setattr(m, "run", lambda task, selective: [selective] * 5)
@@ -386,7 +386,6 @@ def test_numbers_are_the_spread_over_seeds(numbers, monkeypatch):
     monkeypatch.setattr(m, "percent_of_the_two", of_the_two)
     monkeypatch.setattr(m, "measure", measure)
     got = m.numbers()
-    assert got.keys() == numbers.keys()
     assert got.pop("weights") == 2400
     assert got.pop("guessing_percent") == 12.5
     want, order = {}, []
