@@ -67,7 +67,7 @@ def test_small_vectors_tell_the_places_of_epsilon_apart():
     assert got > 3
 
 
-def test_the_gap_is_the_largest_entrys():
+def test_the_gap_is_that_of_the_largest_entry():
     """Both are multiples of one vector, so the gap is a share of its largest entry."""
     x = np.random.default_rng(5).standard_normal((7, 16))
     largest = np.abs(v.layer_norm(x)).max()
