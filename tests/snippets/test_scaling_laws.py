@@ -393,6 +393,8 @@ def test_a_file_is_read_but_for_its_highest_losses(written):
         sl.read_runs(path, 3)
     with pytest.raises(ValueError, match="besides drop=-1"):
         sl.read_runs(path, -1)
+    small = written(HEAD + "".join(ROWS) + "0.5,x,0.6,0.4\n")  # all above 0
+    assert min(sl.read_runs(small, drop=0).loss) == 0.4
 
 
 @pytest.mark.parametrize("head", ["", "Model Size,FLOP,perplexity\n"])
