@@ -59,7 +59,8 @@ class PlainExpander(Expander):
         return f'<img src="{address}" alt="{title}">'
 
     def _folded(self, kind: str, summary: str, text: str) -> str:
-        return f"**{summary}**\n\n{self.expand(text).strip()}"
+        title = " ".join(self.expand(summary).split())
+        return f"**{title}**\n\n{self.expand(text).strip()}"
 
 
 def references(site: SiteModel) -> str:

@@ -80,12 +80,11 @@ class ModelArgs:
     expand: int = 2
     dt_rank: int | None = None  # None: d_model / 16, rounded up
     d_conv: int = 4
-    selective: bool = True  # False: delta, B and C see a constant, not the token
 
     def __post_init__(self) -> None:
         """Raises ValueError for a size below 1."""
         for name, size in vars(self).items():
-            if name != "selective" and size is not None and size < 1:
+            if size is not None and size < 1:
                 raise ValueError(f"{name} is {size}, want at least 1")
 
     @property
@@ -125,9 +124,8 @@ class MambaBlock(nn.Module):
 
     def select(self, x: Tensor) -> tuple[Tensor, ...]:
         """x (..., d_inner) -> A_bar, B_bar x (..., d_inner, n), C (..., n)."""
-        seen = x if self.args.selective else torch.ones_like(x)  # (..., d_inner)
         n = self.args.d_state
-        delta, B, C = self.x_proj(seen).split([self.args.rank, n, n], dim=-1)
+        delta, B, C = self.x_proj(x).split([self.args.rank, n, n], dim=-1)
         delta = F.softplus(self.dt_proj(delta))  # (..., d_inner)
         A = -self.A_log.exp()  # (d_inner, n)
         # A_bar = exp(delta A) exactly, B_bar = delta B by Euler's rule

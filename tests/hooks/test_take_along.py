@@ -42,6 +42,13 @@ def test_a_page_as_markdown_keeps_formulas_and_code_and_folds_nothing(expander):
     assert "<" not in text.replace("a < b", "")
 
 
+def test_a_question_as_markdown_is_one_line_with_its_values(project, expander):
+    ask = "What is the answer:\n{{ demo.answer }}?"
+    project.page["questions"][0]["ask"] = ask
+    plain = expander(PlainExpander).expand("::: questions")
+    assert "**What is the answer: 42?**" in plain
+
+
 def test_a_figure_is_an_image_with_its_words(expander):
     plain = expander(PlainExpander)
     text = plain.expand("::: figure demo.draw_line\n    It rises.\n")

@@ -25,14 +25,6 @@ def torch_logits(q, x):
     return functional.linear(a, q["w4"], q["b4"])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 FAKE = {  # losses and accuracies for the table of numbers, without the training
     name: (
         np.arange(40.0).reshape(5, 8) ** 2 * n,

@@ -18,14 +18,6 @@ TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 ORDERS = pytest.mark.parametrize("pre_norm", [True, False])
 
 
-@pytest.fixture
-def double():
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def model_of(pre_norm, **sizes):
     torch.manual_seed(3)
     model = c.Transformer(

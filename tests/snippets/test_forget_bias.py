@@ -9,14 +9,6 @@ import forget_bias as fb
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Twin(torch.nn.Module):
     """Model (k, s) of a stack, in torch: its rows are i, f, g, o; ours f, i, o, g."""
 

@@ -8,14 +8,6 @@ from scipy.special import expit
 import gradient_through_time as gtt
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def out():
     return gtt.numbers()

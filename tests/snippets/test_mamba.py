@@ -14,16 +14,8 @@ SMALL = m.ModelArgs(24, 3, 50, d_state=5, expand=3, dt_rank=4, d_conv=3)
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+def seed():
     torch.manual_seed(3)
-
-
-@pytest.fixture
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def shaken(args):
@@ -166,7 +158,6 @@ def test_defaults_are_those_of_hugging_face():
     assert ours.d_conv == theirs.conv_kernel == 4
     assert ours.rank == theirs.time_step_rank == 48
     assert ours.vocab_size == theirs.vocab_size
-    assert ours.selective
 
 
 def test_no_step_sees_a_later_one(double):
@@ -181,10 +172,9 @@ def test_no_step_sees_a_later_one(double):
         assert (after[:, t] - before[:, t]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("selective", [True, False])
-def test_token_by_token_equals_at_once(double, selective):
+def test_token_by_token_equals_at_once(double):
     """Logits, what is carried has the size that `carried_numbers` says."""
-    args = m.ModelArgs(24, 3, 50, 5, 3, 4, 3, selective)
+    args = m.ModelArgs(24, 3, 50, 5, 3, 4, 3)
     model = shaken(args)
     ids = torch.randint(50, (2, 20))
     at_once, carried = model(ids), model.start(2)
@@ -200,25 +190,6 @@ def test_token_by_token_equals_at_once(double, selective):
 def test_what_is_carried_has_the_kind_of_the_weights():
     model = m.Mamba(SMALL).to(torch.float64)
     assert {x.dtype for pair in model.start(1) for x in pair} == {torch.float64}
-
-
-def test_a_block_that_does_not_select_is_a_convolution(double):
-    """Its scan, as one kernel per channel over all delays."""
-    args = m.ModelArgs(8, 1, 10, d_state=3, selective=False)
-    block = shaken(args).layers[0]
-    x = torch.randn(2, 15, args.d_inner)
-    deltaA, deltaB_x, C = block.select(x)
-    h = m.scan(deltaA, deltaB_x)
-    got = (h * C[:, :, None]).sum(-1)
-    one = block.select(torch.ones(args.d_inner))
-    a, b, c = one[0], one[1], one[2]  # of an input of one
-    kernel = torch.stack([(a**k * b) @ c for k in range(15)], dim=-1)  # (d_in, l)
-    padded = F.pad(x.mT, (14, 0))
-    want = F.conv1d(padded, kernel.flip(-1)[:, None], groups=args.d_inner).mT
-    torch.testing.assert_close(got, want, **TOLERANCE)
-    selective = m.MambaBlock(m.ModelArgs(8, 1, 10, d_state=3))
-    selective.load_state_dict(block.state_dict())
-    assert (selective.select(x)[2] - C).abs().max() > 0.1
 
 
 def test_select_by_hand(double):
@@ -258,7 +229,7 @@ def test_sizes_below_one_are_refused(name):
     sizes = {"d_model": 8, "n_layer": 1, "vocab_size": 10}
     with pytest.raises(ValueError, match=f"^{name} is 0, want at least 1$"):
         m.ModelArgs(**{**sizes, name: 0})
-    assert m.ModelArgs(**{**sizes, name: 1, "selective": False})
+    assert m.ModelArgs(**{**sizes, name: 1})
 
 
 # ---- counts --------------------------------------------------------------------------

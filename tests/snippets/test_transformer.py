@@ -9,16 +9,10 @@ from torch import nn
 
 import transformer as t
 
+pytestmark = pytest.mark.usefixtures("double")
+
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 SMALL = t.Sizes(n_layers=2, d_model=24, d_ff=40, n_heads=4, d_k=6, d_v=6, dropout=0.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture
