@@ -404,7 +404,7 @@ def test_a_run_is_trained_once_and_as_it_says(monkeypatch):
     finally:
         m.run.cache_clear()
     assert calls == [("copying", m.ALL), ("copying", ()), ("induction", m.ALL)]
-    assert m.STEPS == 320
+    assert m.STEPS == 240
 
 
 # ---- the program ---------------------------------------------------------------------
@@ -429,8 +429,8 @@ def test_arguments_reach_training(monkeypatch):
     assert m.main(["--seed", "0"])["percent"] == 12
     assert calls == [
         ("induction", ["B", "C"], [7], 5, 9, "cpu"),
-        ("copying", [], [0], 320, 12, "cpu"),
-        ("copying", m.ALL, [0], 320, 12, "cpu"),
+        ("copying", [], [0], 240, 12, "cpu"),
+        ("copying", m.ALL, [0], 240, 12, "cpu"),
     ]
 
 
