@@ -8,7 +8,7 @@ training: the loss, which should be that of knowing nothing, the share of tanh u
 that are saturated, and how activations change with depth.
 
 **Source:** Andrej Karpathy, *Neural Networks: Zero to Hero* (2022), lectures 4 and 5:
-notebooks *makemore part 3* and *part 4*. Counts also from parts 2 and 5.
+notebooks *makemore part 3* and *part 4*.
 
 | symbol | name | shape |
 | --- | --- | --- |
@@ -151,13 +151,11 @@ def numbers() -> dict[str, float]:
     """Every figure the page quotes."""
     out_200, out_64 = (200, 27, True, False), (64, 27, True, False)
     deep = [(30, 100, False, True), *[(100, 100, False, True)] * 4]
-    tree = [(48, 128, False, True), *[(256, 128, False, True)] * 2]
     out: dict[str, float] = {
         "parameters_norm": parameters(10, [(30, 200, False, True), out_200]),
         "parameters_deep": parameters(10, [*deep, (100, 27, False, True)]),
         "parameters_by_hand_64": parameters(10, [(30, 64, True, True), out_64]),
         "parameters_by_hand_200": parameters(10, [(30, 200, True, True), out_200]),
-        "parameters_tree": parameters(24, [*tree, (128, 27, True, False)]),
     }
     for name, scales in (("raw", RAW), ("scaled", SCALED)):
         runs = np.array([at_start(scales, np.random.default_rng(s)) for s in range(9)])
