@@ -79,9 +79,7 @@ class BatchNorm(nn.Module):
         """x (B, T, H) -> the same shape; in training, keeps running statistics."""
         mean, variance = self.mean, self.variance
         if self.training:
-            mean = x.mean(
-                self.axes, keepdim=True
-            )  # (1, 1, H), with the fault (1, T, H)
+            mean = x.mean(self.axes, keepdim=True)  # (1, 1, H); fault: (1, T, H)
             variance = x.var(self.axes, keepdim=True, correction=0)  # as the mean
             unbiased = x.var(self.axes, keepdim=True).detach()  # as the mean
             # kept = 0.9 kept + 0.1 of this batch
@@ -302,13 +300,13 @@ def draw_tree() -> None:
     tree = {0: {*range(8, 16)}, 1: {9, 11, 13, 15}, 2: {11, 15}, 3: {15}}
     for row, apart in ((1, 1), (2, 2), (3, 4)):
         for t in range(2 * apart - 1, 16):
-            color, width = ("C0", 1.8) if t in tree[row] else ("C5", 0.5)
+            alpha = 1 if t in tree[row] else 0.25
             for below in (t - apart, t):
-                ax.plot([below, t], [row - 1, row], color=color, linewidth=width)
-            ax.plot(t, row, "o", color=color)
+                ax.plot([below, t], [row - 1, row], "C0-", alpha=alpha)
+            ax.plot(t, row, "C0o", alpha=alpha)
     for t, letter in enumerate(text):
-        color = "C0" if t in tree[0] else "C5"
-        ax.text(t, -0.15, letter, ha="center", va="top", color=color)
+        weight = "bold" if t in tree[0] else "normal"
+        ax.text(t, -0.15, letter, ha="center", va="top", weight=weight)
     ax.set(ylim=(-0.6, 3.2), yticks=[1, 2, 3], xticks=[], ylabel="level")
 
 
