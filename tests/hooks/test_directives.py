@@ -231,8 +231,8 @@ def test_an_unknown_picture_is_told(complaint, name):
     message = complaint(f"::: picture{name}\n    Caption.\n")
     assert f"`::: picture{name or ' '}` names no picture" in message
     known = (
-        "belt, budget, convolution, gate, heads, hello, reach, root, sum, vocabulary, "
-        "wall"
+        "belt, budget, convolution, delta, gate, heads, hello, reach, root, sum, "
+        "vocabulary, wall"
     )
     assert f"write one of: {known}" in message
 

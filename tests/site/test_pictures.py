@@ -16,6 +16,7 @@ import hello_logits
 import illustrated_transformer
 import lstm
 import minimal_gated_units
+import selective_scan
 import transformer_budget
 from directives import fixed
 
@@ -26,6 +27,7 @@ PAGES = {
     "reach": "deep-learning/vanishing-gradients.html",
     "wall": "deep-learning/exploding-gradients.html",
     "gate": "recurrent/heck-salem-mgu.html",
+    "delta": "transformers/ayonrinde-mamba.html",
     "heads": "transformers/alammar-illustrated-transformer.html",
     "root": "transformers/vaswani-attention.html",
     "convolution": "convolutional/cs231n-convnets.html",
@@ -190,6 +192,24 @@ def gate(
     )
 
 
+def delta(long: float, short: float, opened: list[int]) -> tuple[list[list[str]], str]:
+    values = selective_scan.EIGHT_VALUES
+    kept, h = selective_scan.open_and_shut(values, opened, long, short)
+    steps = [long if t in opened else short for t in range(8)]
+    rows = [
+        [fixed(x, 1) for x in values],
+        [""] * 8,
+        *([fixed(x, 2) for x in row] for row in (steps, kept, h)),
+    ]
+    last = "no value is let in"
+    if opened:
+        last = f"the last value let in is {rows[0][opened[-1]]}"
+    return rows, (
+        f"Δ = {long:.2f} where open, {short:.2f} elsewhere: {last}, "
+        f"the state ends at {rows[-1][-1]}"
+    )
+
+
 def heads(
     head: str, last: str, word: int, power: int
 ) -> tuple[list[list[str]], list[list[str]], str]:
@@ -333,6 +353,9 @@ def test_without_javascript_the_table_is_complete(name, browser, address):
         elif name == "gate":
             assert ticked(picture) == [[1, 4], [], []]
             assert (cells(picture), said(picture)) == gate("MGU", 8, 0, -4, [1, 4])
+        elif name == "delta":
+            assert ticked(picture) == [selective_scan.OPENED, [], []]
+            assert (cells(picture), said(picture)) == delta(4, 0.05, [1, 5])
         elif name == "root":
             rows, norms, words = root(64, 1)
             assert (cells(picture), said(picture)) == (rows, words)
@@ -474,6 +497,22 @@ def test_the_gate_is_that_of_the_snippet(page, address):
     assert (cells(picture), said(picture)) == gate("MGU", 1, 2, 3, [])
     picture.get_by_label("mark at step 8").press("Space")
     assert (cells(picture), said(picture)) == gate("MGU", 1, 2, 3, [7])
+
+
+def test_the_state_is_that_of_the_scan(page, address):
+    picture = opened(page, address, "delta")
+    long, short = picture.get_by_label("where open"), picture.get_by_label("elsewhere")
+    for sizes in ((8, 0), (0.7, 0.5), (0, 1), (3.1, 0.05)):
+        for slider, size in zip((long, short), sizes, strict=True):
+            slider.fill(str(size))
+            assert slider.get_attribute("aria-valuetext") == f"{size:.2f}"
+        assert (cells(picture), said(picture)) == delta(*sizes, [1, 5])
+    for step in (2, 3):
+        picture.get_by_label(f"open at step {step}").press("Space")
+    assert (cells(picture), said(picture)) == delta(3.1, 0.05, [2, 5])
+    for step in (3, 6):
+        picture.get_by_label(f"open at step {step}").press("Space")
+    assert (cells(picture), said(picture)) == delta(3.1, 0.05, [])
 
 
 def test_the_heads_are_those_of_the_snippet(page, address):
@@ -700,7 +739,7 @@ def test_a_picture_moves_on_a_local_disk(name, page, built):
     assert cells(picture) != before
 
 
-@pytest.mark.parametrize("name", ["hello", "belt", "gate", "heads", "root"])
+@pytest.mark.parametrize("name", ["hello", "belt", "delta", "gate", "heads", "root"])
 def test_every_bar_is_as_long_as_its_number(name, page, address):
     bars = """figure => [...figure.querySelectorAll(".bars td[style]")].map(cell =>
         [+cell.style.getPropertyValue("--p"), cell.innerText.split(/\\s+/).pop()])"""
