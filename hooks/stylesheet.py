@@ -17,6 +17,7 @@ LINKS = re.compile(
     r'(?:<link rel="stylesheet" href="(?P<root>[^"]*?)assets/[^"]*">\s*)+'
 )
 TAG = re.compile(r"<[^>]+>")
+TABLE = re.compile(r'<table\b[^>]*\bclass="([^"]*)"')
 NAME = re.compile(r"[\w-]+")
 URL = re.compile(r"url\((?P<quote>[\"']?)(?!data:|[#/])(?P<path>[^)\"']+)(?P=quote)\)")
 # The theme's way to stop transitions while colours change: on and off again at each
@@ -40,7 +41,25 @@ def write_sheet(site: Path, sheets: Iterable[str]) -> None:
     css = "\n".join(
         _moved((site / sheet).read_text("utf-8"), sheet) for sheet in sheets
     )
-    (site / SHEET).write_text(pruned(css, names_used(site)), encoding="utf-8")
+    css = pruned(css, names_used(site))
+    (site / SHEET).write_text(about_tables(css, site), encoding="utf-8")
+
+
+def about_tables(css: str, site: Path) -> str:
+    """The sheet with the classes of tables named where it means one without a class.
+
+    As long as a rule asks for `[class]`, the browser restyles every element whenever
+    a script gives the first of them a class, as the theme does at each start.
+    """
+    pages = (page.read_text("utf-8") for page in site.rglob("*.html"))
+    found = {
+        name
+        for text in pages
+        for names in TABLE.findall(text)
+        for name in names.split()
+    }
+    classes = ",".join(f".{name}" for name in sorted(found))
+    return css.replace("table:not([class])", f"table:not({classes})") if found else css
 
 
 def names_used(site: Path) -> set[str]:

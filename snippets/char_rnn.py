@@ -305,7 +305,7 @@ def write(seed: int, n: int, temperature: float) -> str:
 
 # %%
 def truncated_gradient(p: Params, ids: np.ndarray, T: int) -> tuple[np.ndarray, ...]:
-    """Summed loss (S,) and gradient of W_hh (S, H * H), sent back T steps at most."""
+    """Summed loss (S,) and gradient of W_hh (S, H * H), in chunks of T letters."""
     h, loss, gradient = np.zeros_like(p["b_h"]), 0.0, 0.0
     for x, targets in chunks(ids, T):
         chunk_loss, grads, h = loss_and_gradients(p, x, targets, h)

@@ -3,7 +3,7 @@
 import pytest
 
 import stylesheet
-from stylesheet import names_used, pruned, with_one_sheet, write_sheet
+from stylesheet import about_tables, names_used, pruned, with_one_sheet, write_sheet
 
 USED = {"card", "main", "title", "data-on", "yes", "a", "b"}
 
@@ -76,6 +76,24 @@ def test_sheets_are_joined_in_order_and_their_addresses_still_lead_there(tmp_pat
         'a{src:url("fonts/b.woff2")}',
         "b{src:url(data:x)}",
     ]
+
+
+def test_a_plain_table_is_one_without_the_classes_that_tables_have(tmp_path):
+    (tmp_path / "a.html").write_text('<table class="bars even"></table><table></table>')
+    (tmp_path / "b.html").write_text('<table id="x" class="ledger"><td class="a">')
+    css = "p table:not([class])>td{color:red}"
+    said = "p table:not(.bars,.even,.ledger)>td{color:red}"
+    assert about_tables(css, tmp_path) == said
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "site.css").write_text("table:not([class]){color:red}")
+    write_sheet(tmp_path, ["site.css"])
+    written = (tmp_path / "assets/style.css").read_text()
+    assert written == "table:not(.bars,.even,.ledger){color:red}"
+
+
+def test_without_such_tables_the_sheet_stays_as_it_is(tmp_path):
+    css = "table:not([class]){color:red}"
+    assert about_tables(css, tmp_path) == css
 
 
 @pytest.mark.parametrize("root", ["", "../", "/"])

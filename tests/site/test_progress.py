@@ -94,6 +94,28 @@ def test_what_is_read_answered_and_solved_is_shown_where_the_page_is_linked(
     expect(page.locator(".progress span")).not_to_contain_text("read")
 
 
+def test_a_track_is_followed_to_its_end(page, address):
+    page.goto(address + "path.html")
+    heading = page.get_by_role("heading", name="From attention to Mamba")
+    track = page.locator("section.track", has=heading)
+    entries = track.get_by_role("listitem")
+    minutes = re.findall(r"(\d+) min$", track.locator("ol").inner_text(), re.M)
+    hours = f"{sum(map(int, minutes)) / 60:.1f} hours of reading"
+    expect(track.locator(".facts")).to_contain_text(hours)
+    keys = [entry.get_attribute("data-page") for entry in entries.all()]
+    for index, key in enumerate(keys):
+        entries.nth(index).get_by_role("link").click()
+        page.get_by_role("button", name="Mark as read").click()
+        page.go_back()
+        expect(entries.nth(index).locator(".mark")).to_have_text("read")
+        expect(track.locator(".mark", has_text="read")).to_have_count(index + 1)
+        expect(page.locator(f"svg [data-page='{key}']")).to_have_class("read")
+    page.goto(address)
+    for key in keys:
+        mark = page.locator(f"li[data-page='{key}'] > .mark").first
+        expect(mark).to_have_text("read")
+
+
 def test_a_right_answer_that_is_changed_to_a_wrong_one_counts_no_longer(page, address):
     page.goto(f"{address}{STUDIED}.html")
     form = page.locator("form.check", has=page.locator("[inputmode=decimal]")).first

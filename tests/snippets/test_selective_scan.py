@@ -339,6 +339,14 @@ def test_numbers_of_the_three_forms(found):
     assert 0 < found["convolution_gap_max"] < 1e-12
     assert found["theorem1_gap_zoh"] < 1e-12 < 0.1 < found["theorem1_gap_mamba"]
     layers = [s.random_layer(seed) for seed in range(5)]
+    by_gate, by_code, gap = 0.0, 0.0, 0.0
+    x = layers[0][0][0, 0, 0]
+    for z in np.linspace(-6, 6, 101):
+        g, delta = 1 / (1 + math.exp(-z)), math.log1p(math.exp(z))
+        by_gate = (1 - g) * by_gate + g * x
+        by_code = math.exp(-delta) * by_code + delta * x
+        gap = max(gap, abs(by_code - by_gate))
+    assert found["theorem1_gap_mamba"] == pytest.approx(gap, rel=1e-10)
     exact, mixed = ([s.selective_scan(*p, m) for p in layers] for m in ("zoh", "mamba"))
     gap = abs(np.array(exact) - mixed).max()
     assert found["zoh_change_max"] == pytest.approx(gap)
