@@ -55,7 +55,8 @@ def z_of_gap(low: float, high: float, n: int = 10_000) -> float:
 # %% [markdown]
 # ## On the same images
 # Where both are right, or both wrong, nothing is learned about which is better. On the
-# other images equally good networks win and lose like a fair coin.
+# other images equally good networks win and lose like a fair coin. This is McNemar's
+# test, in its exact form.
 
 
 # %% The sign test

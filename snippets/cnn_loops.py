@@ -54,7 +54,7 @@ def conv_loops_backward(
     dx, dw = np.zeros_like(x), np.zeros_like(w)  # (C, H, W), (K, C, FH, FW)
     for k, i, j in np.ndindex(dy.shape):
         window = np.s_[:, i : i + FH, j : j + FW]
-        # one output heard its window through filter k: each hears from it what it said
+        # of a product, the gradient of each factor is the other factor times dy
         dw[k] += dy[k, i, j] * x[window]
         dx[window] += dy[k, i, j] * w[k]
     return dx, dw, dy.sum(axis=(1, 2))

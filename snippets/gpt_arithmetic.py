@@ -143,9 +143,9 @@ def mean_loss(table: np.ndarray, texts: tuple[str, ...]) -> float:
 
 # %% [markdown]
 # ## Why scores are divided
-# The product of two vectors of $d$ independent numbers of variance 1 has variance $d$.
-# A softmax of such scores is all but one-hot when $d$ is large, and there its gradient
-# is all but zero.
+# The product of two vectors of $d$ independent numbers of mean 0 and variance 1 has
+# variance $d$. A softmax of such scores is all but one-hot when $d$ is large, and there
+# its gradient is all but zero.
 
 
 # %%

@@ -187,8 +187,9 @@ def gradients_by_jacobians(
 # %% [markdown]
 # ## The four equations
 # The same product without the zeros, for $m$ examples at once, one per column. A
-# diagonal matrix became an elementwise product, the row a column, the array of order 3
-# an outer product. The cost is the mean over the examples,
+# diagonal matrix became an elementwise product, the row vector is written as a column,
+# hence the transpose, and the array of order 3 became an outer product. The cost is the
+# mean over the examples,
 # $C = \frac{1}{2m} \sum (a - y)^2$.
 
 
@@ -221,9 +222,9 @@ def backpropagate(
 
 # %% [markdown]
 # ## Why from the left
-# A product of matrices may be multiplied in any order. With one number at the left end,
+# A product of matrices may be bracketed in any way. With one number at the left end,
 # the cost, going from the left keeps everything a row. That, and nothing else, is the
-# *back* in backpropagation.
+# *back* in backpropagation, which is also called reverse mode.
 
 
 # %%

@@ -31,9 +31,8 @@ PAGES = [
         for path in sorted((ROOT / "snippets").glob("*.py"))
     ),
 ]
-# axe-core takes a second or more at each look. A width changes no colour and a scheme
-# nothing else, so two looks see all there is; one page of each kind gets all six
-LOOKS = {("light", 390), ("dark", 1280)}
+WIDTHS = (390, 768, 1280)
+SCHEMES = {"light": "default", "dark": "slate"}
 ONE_OF_EACH_KIND = {"index.html", "recurrent/olah-lstm.html", "snippets/lstm.html"}
 # a change of scheme fades: what axe sees before the end is neither of the two
 END_OF_FADES = "Promise.allSettled(document.getAnimations().map(a => a.finished))"
@@ -42,24 +41,37 @@ COMPRESSED = re.compile(r"text/|javascript|json|svg|xml")
 FIGURES = re.compile(r'<svg [^>]*class="figure".*?</svg>', re.S)
 
 
+def looks(path: str) -> set[tuple[str, int]]:
+    """At which schemes and widths axe-core looks at a page: it takes seconds each time.
+
+    A width changes no colour and a scheme nothing else, so two looks see all there is.
+    The pages of snippets come from one template and get one; a page of each kind all.
+    """
+    if path in ONE_OF_EACH_KIND:
+        return {(scheme, width) for scheme in SCHEMES for width in WIDTHS}
+    if path.startswith("snippets/"):
+        return {("dark", 1280)}
+    return {("light", 390), ("dark", 1280)}
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_at_every_width_in_light_and_dark(path, page, address, violations):
     foreign, console = [], console_of(page)
     page.on("request", lambda r: foreign.append(r.url))
     page.goto(address + path)
-    for scheme, palette in (("light", "default"), ("dark", "slate")):
+    for scheme, palette in SCHEMES.items():
         page.emulate_media(color_scheme=scheme)
         body = page.locator("body")
         expect(body).to_have_attribute("data-md-color-scheme", palette)
         page.evaluate(END_OF_FADES)
-        for width in (390, 768, 1280):
+        for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.evaluate(NEXT_FRAME)
             overflow = page.evaluate(
                 "document.documentElement.scrollWidth - innerWidth"
             )
             assert overflow <= 0, (scheme, width)
-            if (scheme, width) in LOOKS or path in ONE_OF_EACH_KIND:
+            if (scheme, width) in looks(path):
                 assert violations(page) == [], (scheme, width)
     own = (address, "data:", "blob:")
     assert [url for url in foreign if not url.startswith(own)] == []
