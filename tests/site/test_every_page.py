@@ -37,6 +37,8 @@ ONE_OF_EACH_KIND = {"index.html", "recurrent/olah-lstm.html", "snippets/lstm.htm
 # a change of scheme fades: what axe sees before the end is neither of the two
 END_OF_FADES = "Promise.allSettled(document.getAnimations().map(a => a.finished))"
 NEXT_FRAME = "new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
+LED_TO = """links => links.map(link =>
+    new URL(link.getAttribute("href"), location).pathname.slice(1))"""
 COMPRESSED = re.compile(r"text/|javascript|json|svg|xml")
 FIGURES = re.compile(r'<svg [^>]*class="figure".*?</svg>', re.S)
 
@@ -123,6 +125,18 @@ def test_readable_without_javascript(path, browser, address):
         expect(page.locator("table.ledger")).to_be_visible()
         expect(page.locator("svg.figure").first).to_be_visible()
         expect(page.locator(".katex").first).to_be_visible()
+        expect(page.locator("article button:visible")).to_have_count(0)
         question = page.locator("details.question").first
         question.locator("summary").click()
         expect(question.locator("p").first).to_be_visible()
+
+
+def test_without_javascript_the_ways_through_the_site_are_whole(browser, address):
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        for path in ("index", "path", "tags", "review"):
+            page.goto(f"{address}{path}.html")
+            dead = page.locator("article :is(button, .md-button):visible")
+            expect(dead, path).to_have_count(0)
+            led_to = page.locator("article a:visible").evaluate_all(LED_TO)
+            assert {*SOURCES} <= {*led_to}, path

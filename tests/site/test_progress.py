@@ -193,6 +193,23 @@ def test_a_file_of_the_first_version_is_brought_forward(review, take):
     assert stored(review) == PROGRESS | {"cards": {}}
 
 
+def test_what_an_older_edition_stored_is_shown_kept_and_brought_forward(page, address):
+    old = {key: value for key, value in PROGRESS.items() if key != "cards"}
+    page.goto(f"{address}{STUDIED}.html")
+    page.evaluate(
+        "text => localStorage.setItem('rederived', text)",
+        json.dumps(old | {"version": 1}),
+    )
+    page.reload()
+    expect(page.locator(".progress span")).to_have_text("read · an exercise solved")
+    page.get_by_role("button", name="Not read after all").click()
+    now = stored(page)
+    assert now.pop("pages")[STUDIED]["read"] is False
+    kept = {key: value for key, value in PROGRESS.items() if key != "pages"}
+    assert now == kept | {"cards": {}}
+    expect(page.locator(".notice")).to_have_count(0)
+
+
 def spoiled() -> list[tuple[str, str | bytes]]:
     """Two hundred files that must not be taken, each with what the message says."""
     chance = random.Random(0)

@@ -6,6 +6,14 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 STUDIED = "recurrent/burkov-ch6.html"
+# what the keyboard has reached, and what is right there
+FOCUSED = """(() => {
+    const here = document.activeElement, asked = here.closest(".asked");
+    const form = asked?.querySelector("form");
+    const open = asked && !form && here.matches("summary, .judge button:first-child");
+    const kind = form && here.name === "answer" ? here.type : open ? "open" : "";
+    return [kind, here.value, form?.dataset.right, form?.dataset.number];
+})()"""
 
 
 @pytest.fixture
@@ -40,6 +48,37 @@ def test_a_choice_is_made_by_keyboard_wrong_and_then_right(studied):
     studied.keyboard.press("Enter")
     expect(said).to_have_text("Right.")
     expect(answer_of(form).locator("p").first).to_be_visible()
+
+
+def test_every_question_of_a_page_is_answered_by_keyboard_alone(page, address):
+    """A page with questions of each kind: a choice, several, a number, an open one."""
+    page.goto(address + "recurrent/olah-lstm.html#check-yourself")
+    keyboard, kinds = page.keyboard, set()
+    asked = page.locator(".asked").count()
+    all_right = f"{asked} of {asked} questions right"
+    progress = page.locator(".progress span")
+    for _ in range(60):
+        keyboard.press("Tab")
+        kind, value, right, number = page.evaluate(FOCUSED)
+        kinds.add(kind)
+        if kind == "radio":
+            keyboard.press("Space")
+            for _ in range(int(right) - int(value)):
+                keyboard.press("ArrowDown")
+            keyboard.press("Enter")
+        elif kind == "checkbox":
+            if value in right.split():
+                keyboard.press("Space")
+            keyboard.press("Enter")
+        elif kind == "text":
+            keyboard.type(number)
+            keyboard.press("Enter")
+        elif kind == "open":
+            keyboard.press("Enter")  # unfolds the answer; then: I knew it
+        if progress.inner_text() == all_right:
+            break
+    expect(progress).to_have_text(all_right)
+    assert kinds >= {"radio", "checkbox", "text", "open"}
 
 
 def test_nothing_chosen_is_no_answer(studied):
