@@ -72,3 +72,12 @@ def test_a_dark_scheme_prints_dark_on_white(paper):
     red, green, blue, *_ = (float(x) for x in ink.strip("rgba()").split(","))
     assert max(red, green, blue) < 128
     assert white == "rgb(255, 255, 255)"
+
+
+def test_without_javascript_what_is_folded_is_printed_too(browser, address):
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.emulate_media(media="print")
+        page.goto(address + PAGES[0])
+        assert seen(page, "article details > :not(summary)", seen=False) == []
+        assert seen(page, "article details > :not(summary)")
