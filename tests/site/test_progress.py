@@ -260,15 +260,37 @@ def spoiled() -> list[tuple[str, str | bytes]]:
     return files
 
 
+# each in its turn, inside the page: one call for all of them is much the faster
+TAKE_EACH = """async (files) => {
+    const said = document.querySelector("#imported");
+    const input = document.querySelector("#import");
+    const outcomes = [];
+    for (const bytes of files) {
+        said.textContent = "";
+        const chosen = new DataTransfer();
+        chosen.items.add(new File([new Uint8Array(bytes)], "p.json"));
+        input.files = chosen.files;
+        await new Promise((heard) => {
+            new MutationObserver(heard).observe(said, { childList: true });
+            input.dispatchEvent(new Event("change"));
+        });
+        outcomes.push([said.textContent, localStorage.getItem("rederived")]);
+    }
+    return outcomes;
+}"""
+
+
 def test_damaged_truncated_foreign_and_old_files_change_nothing(review, take):
     take(json.dumps(PROGRESS))
+    before = review.evaluate(STORED)
     files = spoiled()
     assert len(files) >= 200
-    for words, content in files:
-        said = take(content)
+    data = [text.encode() if isinstance(text, str) else text for _, text in files]
+    outcomes = review.evaluate(TAKE_EACH, [list(content) for content in data])
+    for (words, content), (said, after) in zip(files, outcomes, strict=True):
         assert words in said, content
         assert said.endswith("Nothing was changed."), content
-        assert stored(review) == PROGRESS, content
+        assert after == before, content
 
 
 def test_a_huge_file_is_refused_unread(take):
