@@ -17,6 +17,7 @@ from mkdocs.utils.templates import TemplateContext
 
 from book import write_epub
 from directives import Expander
+from early_layout import with_lines, with_passages, wrapped_tables
 from execution import Execution
 from glossary import abbreviations, explained_once
 from notebooks import slim
@@ -183,9 +184,12 @@ on_page_context = CombinedEvent(
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Typeset formulas, link one sheet and fix the policy, once the page is whole."""
+    """Lay out, typeset, link one sheet and fix the policy, once the page is whole."""
     output = with_one_sheet(output)
     output = output.replace(UNNAMED_DIALOG, f'{UNNAMED_DIALOG} aria-label="Search"')
+    output = with_lines(wrapped_tables(output))
+    if page.file.src_uri.removesuffix(".md") in _site.pages:
+        output = with_passages(output)
     output = typeset_marked(output, _where(page))
     # while serving, MkDocs adds a script that reloads the page, different each time
     return output if _serving else with_policy(output)

@@ -17,12 +17,15 @@ LINKS = re.compile(
     r'(?:<link rel="stylesheet" href="(?P<root>[^"]*?)assets/[^"]*">\s*)+'
 )
 TAG = re.compile(r"<[^>]+>")
-TABLE = re.compile(r'<table\b[^>]*\bclass="([^"]*)"')
+SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.S)
 NAME = re.compile(r"[\w-]+")
 URL = re.compile(r"url\((?P<quote>[\"']?)(?!data:|[#/])(?P<path>[^)\"']+)(?P=quote)\)")
 # The theme's way to stop transitions while colours change: on and off again at each
 # start, and each time the browser restyles every element of the page.
 UNWANTED = {"data-md-color-switching"}
+# As long as a rule asks for `[class]`, the browser restyles every element whenever a
+# script gives the first of them a class, as the theme does at each start.
+TABLES = ("table:not([class])", "table.plain")  # the class is from early_layout.py
 
 
 def with_one_sheet(page_html: str) -> str:
@@ -41,36 +44,17 @@ def write_sheet(site: Path, sheets: Iterable[str]) -> None:
     css = "\n".join(
         _moved((site / sheet).read_text("utf-8"), sheet) for sheet in sheets
     )
-    css = pruned(css, names_used(site))
-    (site / SHEET).write_text(about_tables(css, site), encoding="utf-8")
-
-
-def about_tables(css: str, site: Path) -> str:
-    """The sheet with the classes of tables named where it means one without a class.
-
-    As long as a rule asks for `[class]`, the browser restyles every element whenever
-    a script gives the first of them a class, as the theme does at each start.
-    """
-    pages = (page.read_text("utf-8") for page in site.rglob("*.html"))
-    found = {
-        name
-        for text in pages
-        for names in TABLE.findall(text)
-        for name in names.split()
-    }
-    classes = ",".join(f".{name}" for name in sorted(found))
-    return css.replace("table:not([class])", f"table:not({classes})") if found else css
+    css = css.replace(*TABLES)
+    (site / SHEET).write_text(pruned(css, names_used(site)), encoding="utf-8")
 
 
 def names_used(site: Path) -> set[str]:
     """Every word that stands in a tag or in a script: no class has another name."""
-    tags = {
-        tag
-        for page in site.rglob("*.html")
-        for tag in TAG.findall(page.read_text("utf-8"))
-    }
+    pages = [page.read_text("utf-8") for page in site.rglob("*.html")]
+    tags = {tag for text in pages for tag in TAG.findall(text)}
+    inline = {script for text in pages for script in SCRIPT.findall(text)}
     scripts = (script.read_text("utf-8") for script in site.glob("assets/**/*.js"))
-    return {name for text in (*tags, *scripts) for name in NAME.findall(text)}
+    return {name for text in (*tags, *inline, *scripts) for name in NAME.findall(text)}
 
 
 def pruned(css: str, names: set[str]) -> str:

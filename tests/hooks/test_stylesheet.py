@@ -3,7 +3,7 @@
 import pytest
 
 import stylesheet
-from stylesheet import about_tables, names_used, pruned, with_one_sheet, write_sheet
+from stylesheet import names_used, pruned, with_one_sheet, write_sheet
 
 USED = {"card", "main", "title", "data-on", "yes", "a", "b"}
 
@@ -56,10 +56,12 @@ def test_the_rule_that_restyles_every_element_at_each_start_goes():
 
 def test_names_stand_in_tags_and_in_scripts_not_in_prose(tmp_path):
     (tmp_path / "assets/deep").mkdir(parents=True)
-    (tmp_path / "page.html").write_text('<p class="card md-x">prose</p>')
+    (tmp_path / "page.html").write_text(
+        '<p class="card md-x">prose</p><script>put("inline")</script>'
+    )
     (tmp_path / "assets/deep/a.js").write_text('e.classList.add("by-script")')
     names = names_used(tmp_path)
-    assert {"card", "md-x", "by-script"} <= names
+    assert {"card", "md-x", "by-script", "inline"} <= names
     assert "prose" not in names
 
 
@@ -78,22 +80,13 @@ def test_sheets_are_joined_in_order_and_their_addresses_still_lead_there(tmp_pat
     ]
 
 
-def test_a_plain_table_is_one_without_the_classes_that_tables_have(tmp_path):
-    (tmp_path / "a.html").write_text('<table class="bars even"></table><table></table>')
-    (tmp_path / "b.html").write_text('<table id="x" class="ledger"><td class="a">')
-    css = "p table:not([class])>td{color:red}"
-    said = "p table:not(.bars,.even,.ledger)>td{color:red}"
-    assert about_tables(css, tmp_path) == said
+def test_a_rule_for_tables_without_a_class_is_for_plain_ones(tmp_path):
+    (tmp_path / "a.html").write_text('<table class="plain"></table>')
     (tmp_path / "assets").mkdir()
-    (tmp_path / "site.css").write_text("table:not([class]){color:red}")
+    (tmp_path / "site.css").write_text("p table:not([class])>td{color:red}")
     write_sheet(tmp_path, ["site.css"])
     written = (tmp_path / "assets/style.css").read_text()
-    assert written == "table:not(.bars,.even,.ledger){color:red}"
-
-
-def test_without_such_tables_the_sheet_stays_as_it_is(tmp_path):
-    css = "table:not([class]){color:red}"
-    assert about_tables(css, tmp_path) == css
+    assert written == "p table.plain>td{color:red}"
 
 
 @pytest.mark.parametrize("root", ["", "../", "/"])

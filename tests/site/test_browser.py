@@ -1,11 +1,14 @@
 """The built site in Chromium, as a reader meets it."""
 
+import json
 import string
 
 import pytest
 from playwright.sync_api import expect
 
-from reader import console_on_a_local_disk, search
+from reader import console_of, console_on_a_local_disk, search
+
+NEXT_FRAME = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,71 @@ def test_figures_follow_the_switch_between_light_and_dark(page, address):
     assert page.evaluate(color) != light
     page.reload()
     assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
+
+
+def scheme(page):
+    return page.locator("body").get_attribute("data-md-color-scheme")
+
+
+def test_light_and_dark_follow_the_system_until_the_reader_chooses(page, address):
+    page.goto(address)
+    body = page.locator("body")
+    page.emulate_media(color_scheme="dark")
+    expect(body).to_have_attribute("data-md-color-scheme", "slate")
+    page.get_by_role("button", name="Switch to light").click()
+    assert scheme(page) == "default"
+    other = page.context.new_page()
+    other.emulate_media(color_scheme="dark")
+    other.goto(address)
+    assert scheme(other) == "default"
+    other.get_by_role("button", name="Switch to dark").click()
+    # a page that is open already takes it over
+    expect(body).to_have_attribute("data-md-color-scheme", "slate")
+    page.get_by_role("button", name="Follow the system").click()
+    page.emulate_media(color_scheme="light")
+    expect(body).to_have_attribute("data-md-color-scheme", "default")
+    other.close()
+
+
+def test_light_and_dark_can_be_switched_where_storage_is_blocked(page, address):
+    console = console_of(page)
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', "
+        "{ get() { throw new DOMException('blocked', 'SecurityError'); } })"
+    )
+    page.goto(address + "glossary.html")
+    page.get_by_role("button", name="Switch to light").click()
+    page.get_by_role("button", name="Switch to dark").click()
+    assert scheme(page) == "slate"
+    assert [text for text in console if "md_" not in text] == []
+
+
+def test_a_page_starts_without_being_styled_again_and_again(browser, address):
+    page = browser.new_page()
+    browser.start_tracing(page=page, categories=["devtools.timeline"])
+    page.goto(address + "transformers/vaswani-attention.html")
+    page.evaluate(NEXT_FRAME)
+    trace = json.loads(browser.stop_tracing())["traceEvents"]
+    elements = page.evaluate("document.querySelectorAll('*').length")
+    page.close()
+    styled = [
+        event["args"]["elementCount"]
+        for event in trace
+        if event["name"] == "UpdateLayoutTree" and event.get("ph") == "X"
+    ]
+    assert styled
+    assert sum(styled) < elements  # what is off the screen, not even once
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_link_leads_to_its_heading_past_what_is_not_laid_out(width, page, address):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(address + "convolutional/cs231n-convnets.html#cite")
+    heading = page.locator("h2#cite")
+    expect(heading).to_be_in_viewport()
+    page.evaluate("document.fonts.ready")
+    page.evaluate(NEXT_FRAME)
+    expect(heading).to_be_in_viewport()
 
 
 def test_a_reader_at_the_keyboard_gets_to_the_text_and_opens_an_answer(page, address):
