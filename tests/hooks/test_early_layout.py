@@ -59,5 +59,5 @@ def test_an_article_without_headings_has_no_passage():
 
 
 def test_a_heading_inside_of_a_block_is_refused():
-    with pytest.raises(ValueError, match="a heading inside of a block, after .*A"):
+    with pytest.raises(ValueError, match=r"a heading inside of a block, after .*A"):
         with_passages(article('<h2 id="a">A</h2><div><h2 id="b">B</h2></div>'))
