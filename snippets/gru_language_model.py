@@ -61,7 +61,8 @@ def gru_layer(
 ) -> tuple[np.ndarray, Callable]:
     """Run one layer over x (T, ..., B, D) -> s (T, ..., B, H), backward.
 
-    U (..., 3, H, D), W (..., 3, H, H), b (..., 3, H): for z, r, h in this order.
+    U (..., 3, H, D), W (..., 3, H, H), b (..., 3, H): for z, r, h in this order, units
+    first as in the source's program; its formulas have the transposes of U and W.
     `backward` takes the gradient of s and returns those of U, W, b and x.
     """
     T, B, H = len(x), x.shape[-2], U.shape[-2]

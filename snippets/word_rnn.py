@@ -224,10 +224,10 @@ def generate(p: Params, rng: np.random.Generator, limit: int = 100) -> list[int]
 
 # %% [markdown]
 # ## A rhyme with a known best
-# Eleven verses, each the one before it with a line put on top. After "that" the verb
-# depends on the word *before* "that", so a model that sees one word is lost. A model
-# with a perfect memory is in doubt once per verse, after "this is the": eleven words
-# may follow. Nothing can be better than $11 \ln 11$ nats for the whole rhyme.
+# Eleven verses, each the one before it with a line put on top. What comes after "the"
+# or "that" depends on the word *before* it, so a model that sees one word is lost. A
+# model with a perfect memory is in doubt once per verse, after "this is the": eleven
+# words may follow. Nothing can be better than $11 \ln 11$ nats for the whole rhyme.
 
 # %%
 LINES = [
