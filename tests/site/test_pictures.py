@@ -1,6 +1,7 @@
 """The pictures that answer: what they show is what the snippets compute."""
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,14 @@ PICTURES = pytest.mark.parametrize("name", PAGES)
 
 
 def opened(page: Page, root: str, name: str) -> Locator:
-    """The picture, on its page under `root`."""
+    """The picture, on its page under `root`, on the screen."""
     page.goto(root + PAGES[name])
     script = page.locator(f"script[src$='/pictures/{name}.js']")
-    return page.locator("figure.picture").filter(has=script)
+    picture = page.locator("figure.picture").filter(has=script)
+    picture.scroll_into_view_if_needed()
+    # what has not been laid out yet shows no words
+    expect(picture).to_have_text(re.compile(r"\w"), use_inner_text=True)
+    return picture
 
 
 def cells(picture: Locator, part: str = "tbody") -> list[list[str]]:
