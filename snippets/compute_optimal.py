@@ -215,7 +215,7 @@ def exponent_without_embedding(s: Surface) -> float:
 def draw_tokens_per_parameter() -> None:
     """Tokens per parameter at the optimum against compute from 1e18 to 1e26 FLOPs. The
     refitted constants fall gently, from 26 to 16. Both versions of the paper's own
-    rise, from 19 and 25 to about 90 and 150. A dotted line at 20 is the rule of thumb;
+    rise, from 19 and 26 to about 90 and 150. A dotted line at 20 is the rule of thumb;
     a vertical one marks Gopher's budget.
     """
     import matplotlib.pyplot as plt

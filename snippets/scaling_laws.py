@@ -357,8 +357,8 @@ def draw_bootstrap() -> None:
 def draw_early_stop() -> None:
     """How far above the optimum the 100 starts end, sorted, on a logarithmic axis. With
     SciPy's default tolerances the curve of the mean lies above that of the sum
-    everywhere, and even its best end stays several per cent above the optimum. The
-    curve of the sum reaches the optimum, at the bottom, for its best starts only.
+    everywhere, and even its best end stays at more than twice the optimum. The curve of
+    the sum reaches the optimum, at the bottom, for its best starts only.
     """
     import matplotlib.pyplot as plt
 
