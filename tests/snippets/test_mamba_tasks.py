@@ -249,6 +249,12 @@ def test_defaults_of_training(monkeypatch):
     assert torch.get_num_threads() == 1
 
 
+def test_training_refuses_an_unknown_task():
+    match = r"^task is 'adding', want one of \['copying', 'induction'\]$"
+    with pytest.raises(ValueError, match=match):
+        m.train("adding")
+
+
 def test_training_refuses_no_steps():
     match = "steps is 0, batch 16: want at least 1, a multiple of 1 processes"
     with pytest.raises(ValueError, match=match):
