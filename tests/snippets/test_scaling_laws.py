@@ -145,6 +145,9 @@ def test_one_step_of_bfgs_by_hand():
     x, value, steps = sl.bfgs(bowl, start, 0, 1e-9)
     assert (np.abs(x).max(), value[0], steps[0]) == (0, 0, 2)
     assert start.tolist() == [[3, 0]]  # left alone
+    at_optimum = np.zeros((1, 2))  # no slope, so no direction: nothing to do
+    x, value, steps = sl.bfgs(bowl, at_optimum, 0, 1e-9)
+    assert (x.tolist(), value[0], steps[0]) == ([[0, 0]], 0, 0)
 
 
 def test_a_step_is_halved_until_it_gains_enough():
@@ -476,6 +479,15 @@ def test_the_program_tells_what_is_wrong_with_a_file(tmp_path, written, capsys):
         with pytest.raises(SystemExit):
             sl.main(["--points", path])
         assert words in capsys.readouterr().err
+
+
+def test_one_resample_has_no_spread(tmp_path, runs, capsys):
+    path = saved(tmp_path / "mine.csv", runs)
+    with pytest.raises(SystemExit):
+        sl.main(["--points", path, "--resamples", "1"])
+    assert "resamples is 1, want at least 2" in capsys.readouterr().err
+    cloud = sl.bootstrap(runs, sl.EPOCH, np.random.default_rng(0), 2)
+    assert cloud.shape == (2, 5)
 
 
 # What the page says
