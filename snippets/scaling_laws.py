@@ -263,7 +263,7 @@ PAPER = np.array([6.0073404, 6.0179186, 0.5267228, 0.33917084, 0.2849083])
 NOISE = 0.0075  # standard deviation of log L about the surface
 
 
-def draw_runs(rng: np.random.Generator, count: int = 240) -> Runs:
+def random_runs(rng: np.random.Generator, count: int = 240) -> Runs:
     """Runs from the replication's surface with normal noise on log L."""
     compute = np.exp(rng.uniform(np.log(6e18), np.log(3e21), count))  # (P,)
     ratio = np.exp(rng.uniform(0, np.log(200), count))  # (P,)
@@ -318,7 +318,7 @@ def study() -> list[dict[str, np.ndarray]]:
     results = []
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        runs = draw_runs(rng)
+        runs = random_runs(rng)
         theta, value = fit(runs)
         result = {"theta": theta, "value": np.array(value)}
         result["bootstrap"] = bootstrap(runs, theta, rng, 200)

@@ -23,7 +23,7 @@ real_points = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def runs():
-    return sl.draw_runs(np.random.default_rng(7))
+    return sl.random_runs(np.random.default_rng(7))
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_tight_is_meant_where_nothing_is_said(runs):
 def test_with_scipy_too_the_mean_stops_earlier_than_the_sum(seed):
     """The direction of what the page says, with the optimizer it is said of."""
     rng = np.random.default_rng(seed)
-    runs = sl.draw_runs(rng)
+    runs = sl.random_runs(rng)
     _, best = sl.fit(runs)
     starts = rng.permutation(sl.grid())[:25]
     ends = {
@@ -337,7 +337,7 @@ def test_width_and_runs_needed():
 
 
 def test_drawn_runs_are_of_the_surface_and_the_noise():
-    runs = sl.draw_runs(np.random.default_rng(0), 4000)
+    runs = sl.random_runs(np.random.default_rng(0), 4000)
     assert all(x.shape == (4000,) for x in runs)
     compute = 6 * runs.params * runs.tokens
     ratio = runs.tokens / runs.params
@@ -351,7 +351,7 @@ def test_drawn_runs_are_of_the_surface_and_the_noise():
     noise = np.log(runs.loss / surface)
     assert noise.std() == pytest.approx(0.0075, rel=0.04)
     assert abs(noise.mean()) < 4e-4
-    assert len(sl.draw_runs(np.random.default_rng(0)).loss) == 240
+    assert len(sl.random_runs(np.random.default_rng(0)).loss) == 240
 
 
 def test_the_constants_are_the_published_ones():
@@ -533,7 +533,7 @@ def test_each_table_of_runs_is_fitted_as_told():
     for seed in (0, 4):
         result = sl.study()[seed]
         rng = np.random.default_rng(seed)
-        runs = sl.draw_runs(rng)
+        runs = sl.random_runs(rng)
         theta, value = sl.fit(runs)
         np.testing.assert_array_equal(result["theta"], theta)
         assert result["value"] == value
