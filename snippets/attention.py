@@ -140,6 +140,10 @@ def multi_head_attention(
     if W_o.shape != (n_heads * d_v, d_model):
         want = (n_heads * d_v, d_model)
         raise ValueError(f"W_o has shape {W_o.shape}, want (h d_v, d_model) = {want}")
+    for name, W in (("W_q", W_q), ("W_k", W_k)):
+        if W.ndim != 3 or W.shape[:2] != (n_heads, d_model):
+            want = f"({n_heads}, {d_model}, d_k)"
+            raise ValueError(f"{name} has shape {W.shape}, want {want}")
     for name, a in (("x", x), ("memory", memory)):
         if a.ndim != 3 or a.shape[-1] != d_model:
             raise ValueError(f"{name} has shape {a.shape}, want (B, T, {d_model})")

@@ -34,11 +34,14 @@ def conv_loops(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
     """x (C, H, W), w (K, C, FH, FW), b (K,) -> y (K, OH, OW); stride 1, no padding.
 
     Raises:
-        ValueError: x and w do not have the same channels, or w is larger than x.
+        ValueError: x and w do not have the same channels, w is larger than x, or there
+            is not one bias for each filter.
     """
     (C, H, W), (K, channels, FH, FW) = x.shape, w.shape
     if channels != C or FH > H or FW > W:
         raise ValueError(f"w has shape {w.shape}, which does not fit x of {x.shape}")
+    if b.shape != (K,):
+        raise ValueError(f"b has shape {b.shape}, expected {(K,)}")
     y = np.empty((K, H - FH + 1, W - FW + 1))  # (K, OH, OW)
     for k, i, j in np.ndindex(y.shape):
         # y[k, i, j] = b[k] + sum over c, u, v of w[k, c, u, v] x[c, i + u, j + v]
@@ -62,8 +65,15 @@ def conv_loops_backward(
 
 # %% The pooling, by loops
 def pool_loops(x: np.ndarray, F: int = 2, S: int = 2) -> np.ndarray:
-    """The largest of F by F pixels, every S pixels: x (C, H, W) -> y (C, OH, OW)."""
+    """The largest of F by F pixels, every S pixels: x (C, H, W) -> y (C, OH, OW).
+
+    Raises:
+        ValueError: F or S is below 1, or F is larger than x.
+    """
     C, H, W = x.shape
+    if not 1 <= F <= min(H, W) or S < 1:
+        wanted = f"expected F from 1 to {min(H, W)} and S of at least 1"
+        raise ValueError(f"F is {F} and S is {S}, {wanted}")
     y = np.empty((C, (H - F) // S + 1, (W - F) // S + 1))  # (C, OH, OW)
     for c, i, j in np.ndindex(y.shape):
         y[c, i, j] = x[c, i * S : i * S + F, j * S : j * S + F].max()
@@ -93,9 +103,15 @@ def costs(side: int = 28, F: int = 5, K: int = 8) -> dict[str, dict[str, int]]:
     """Parameters, visits to windows and multiply-adds of each layer, for one image.
 
     Two convolutions of K filters of F by F, a 2 by 2 pooling, 128 and 10 dense units.
+
+    Raises:
+        ValueError: F or K is below 1, or nothing of the image reaches the pooling.
     """
     side_1 = side - F + 1
     side_2 = side_1 - F + 1
+    if F < 1 or K < 1 or side_2 < 2:
+        wanted = "expected F and K of at least 1, and two pixels left for the pooling"
+        raise ValueError(f"side {side}, F {F}, K {K}: {wanted}")
     side_p = side_2 // 2
     visits_1, visits_2, inputs = K * side_1**2, K * side_2**2, K * side_p**2
     return {

@@ -81,6 +81,15 @@ def out_size(
     return int(exact)
 
 
+def check_shapes(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> None:
+    """Raise ValueError unless x (N, C, H, W), w (K, C, FH, FW) and b (K,) fit."""
+    if x.ndim != 4 or w.ndim != 4 or x.shape[1] != w.shape[1]:
+        wanted = "expected (N, C, H, W) and (K, C, FH, FW)"
+        raise ValueError(f"x has shape {x.shape} and w {w.shape}, {wanted}")
+    if b is not None and b.shape != (len(w),):
+        raise ValueError(f"b has shape {b.shape}, expected {(len(w),)}")
+
+
 # %% [markdown]
 # ## As one writes it down
 # For each image, filter and place: cut out the window, multiply by the filter, add up.
@@ -95,13 +104,18 @@ def conv2d_naive(
     pad: int = 0,
     dilation: int = 1,
 ) -> np.ndarray:
-    """x (N, C, H, W), w (K, C, FH, FW), b (K,) -> y (N, K, OH, OW), by loops."""
+    """x (N, C, H, W), w (K, C, FH, FW), b (K,) -> y (N, K, OH, OW), by loops.
+
+    Raises:
+        ValueError: the shapes of x, w and b do not belong together.
+    """
+    check_shapes(x, w, b)
     N, _, H, W = x.shape
     K, _, FH, FW = w.shape
     OH = out_size(H, FH, stride, pad, dilation)
     OW = out_size(W, FW, stride, pad, dilation)
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))  # (N, C, H+2P, W+2P)
-    y = np.empty((N, K, OH, OW), np.result_type(x, w))  # (N, K, OH, OW)
+    y = np.empty((N, K, OH, OW), np.result_type(x, w, b))  # (N, K, OH, OW)
     for n in range(N):
         for k in range(K):
             for i in range(OH):
@@ -179,14 +193,10 @@ def conv2d(
     Raises:
         ValueError: the shapes of x, w and b do not belong together.
     """
-    if x.ndim != 4 or w.ndim != 4 or x.shape[1] != w.shape[1]:
-        wanted = "expected (N, C, H, W) and (K, C, FH, FW)"
-        raise ValueError(f"x has shape {x.shape} and w {w.shape}, {wanted}")
+    check_shapes(x, w, b)
     N, _, H, W = x.shape
     K, _, FH, FW = w.shape
     b = np.zeros(K, w.dtype) if b is None else b  # (K,)
-    if b.shape != (K,):
-        raise ValueError(f"b has shape {b.shape}, expected {(K,)}")
     OH = out_size(H, FH, stride, pad, dilation)
     OW = out_size(W, FW, stride, pad, dilation)
 
@@ -241,7 +251,8 @@ def data_gradient(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
 def weight_gradient(x: np.ndarray, dy: np.ndarray, stride: int = 1) -> np.ndarray:
     """dw of a layer without padding: x (N, C, H, W), dy (N, K, OH, OW) -> w's shape.
 
-    The stride becomes a dilation: neighbours in dy looked at pixels S apart.
+    The stride becomes a dilation: neighbours in dy looked at pixels S apart. The last
+    window must end at the last pixel: cut off first what no window reached.
     """
     x, dy = x.swapaxes(0, 1), dy.swapaxes(0, 1)  # (C, N, H, W), (K, N, OH, OW)
     return conv2d(x, dy, dilation=stride)[0].swapaxes(0, 1)  # (K, C, FH, FW)

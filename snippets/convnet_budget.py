@@ -87,7 +87,7 @@ def budget(layers: Sequence[Layer], side: int, depth: int) -> list[Row]:
     """The table of a network that reads a side x side x depth volume.
 
     Raises:
-        ValueError: a window does not fit, or `groups` does not divide the depth.
+        ValueError: a window does not fit, or `groups` does not divide the depth and K.
     """
     rows = []
     for layer in layers:
@@ -105,8 +105,9 @@ def budget(layers: Sequence[Layer], side: int, depth: int) -> list[Row]:
             side = steps // layer.S + 1
             weights = biases = multiply_adds = 0
             if isinstance(layer, Conv):
-                if depth % layer.groups:
-                    raise ValueError(f"{layer} does not divide a depth of {depth}")
+                if depth % layer.groups or layer.K % layer.groups:
+                    wanted = f"expected groups that divide K and a depth of {depth}"
+                    raise ValueError(f"{layer}: {wanted}")
                 # a filter has F F D/groups weights and is used at every place
                 weights = layer.F**2 * depth // layer.groups * layer.K
                 depth, biases = layer.K, layer.K

@@ -210,9 +210,9 @@ class Transformer(nn.Module):
 
 
 # %%
-def draw(n: int, generator: torch.Generator) -> Tensor:
+def draw(n: int, rng: torch.Generator) -> Tensor:
     """n sequences to copy: (n, LENGTH)."""
-    ids = torch.randint(1, SYMBOLS, (n, LENGTH), generator=generator)  # (n, LENGTH)
+    ids = torch.randint(1, SYMBOLS, (n, LENGTH), generator=rng)  # (n, LENGTH)
     ids[:, 0] = 1
     return ids
 
@@ -249,9 +249,9 @@ def train(
     model = Transformer(pre_norm).to(device)
     net = DistributedDataParallel(model) if dist.is_initialized() else model
     adam = torch.optim.Adam(net.parameters(), betas=(0.9, 0.98), eps=1e-9, fused=True)
-    generator, losses = torch.Generator().manual_seed(seed), []
+    rng, losses = torch.Generator().manual_seed(seed), []
     for step in range(1, n_steps + 1):
-        ids = draw(batch, generator)[rank::world].to(device)  # (B / world, LENGTH)
+        ids = draw(batch, rng)[rank::world].to(device)  # (B / world, LENGTH)
         loss = loss_of(net, ids)
         adam.zero_grad()
         loss.backward()

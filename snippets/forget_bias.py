@@ -119,11 +119,6 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * z))
 
 
-def transpose(a: np.ndarray) -> np.ndarray:
-    """Swap the last two axes of a stack of matrices."""
-    return np.swapaxes(a, -1, -2)
-
-
 def forward(p: Params, x: np.ndarray) -> tuple[np.ndarray, list]:
     """x (T, S, B, m) -> the last output (K, S, n, B), and what `backward` needs."""
     n = p["V"].shape[3]
@@ -131,7 +126,7 @@ def forward(p: Params, x: np.ndarray) -> tuple[np.ndarray, list]:
     S, m = W_x.shape[1], W_x.shape[3]
     if x.ndim != 4 or x.shape[1] != S or x.shape[3] != m:
         raise ValueError(f"x has shape {x.shape}, expected (T, {S}, B, {m})")
-    x = transpose(x)[:, None].astype(W_x.dtype)  # (T, 1, S, m, B)
+    x = x.mT[:, None].astype(W_x.dtype)  # (T, 1, S, m, B)
     z_x = W_x @ x + p["b"]  # (T, K, S, 4n, B)
     h = C = np.zeros_like(z_x[0, :, :, :n])  # (K, S, n, B)
     tape = []
@@ -151,7 +146,7 @@ def forward(p: Params, x: np.ndarray) -> tuple[np.ndarray, list]:
 def backward(p: Params, tape: list, dh: np.ndarray) -> np.ndarray:
     """Gradient of the last output (K, S, n, B) -> of all z, (T, K, S, 4n, B)."""
     K, S, n, B = dh.shape
-    W_hT = transpose(p["W"][..., :n])  # (K, S, n, 4n)
+    W_hT = p["W"][..., :n].mT  # (K, S, n, 4n)
     dzs = np.empty((len(tape), K, S, 4 * n, B), dh.dtype)  # (T, K, S, 4n, B)
     dC = np.zeros_like(dh)  # (K, S, n, B)
     for dz, step in zip(dzs[::-1], reversed(tape), strict=True):
@@ -171,7 +166,7 @@ def logits(p: Params, h: np.ndarray) -> np.ndarray:
     return p["V"] @ h + p["c"]
 
 
-def loss_and_grads(
+def loss_and_gradients(
     p: Params, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, Params]:
     """Mean cross-entropy of every model, (K, S) in nats, and its gradients."""
@@ -179,18 +174,18 @@ def loss_and_grads(
     a = logits(p, h)  # (K, S, 4, B)
     a = a - a.max(axis=2, keepdims=True)  # (K, S, 4, B)
     log_probs = a - np.log(np.exp(a).sum(axis=2, keepdims=True))  # (K, S, 4, B)
-    one_hot = transpose(np.eye(4, dtype=h.dtype)[y])  # (S, 4, B)
+    one_hot = np.eye(4, dtype=h.dtype)[y].mT  # (S, 4, B)
     loss = -(log_probs * one_hot).sum(axis=2).mean(axis=2)  # (K, S)
 
     da = (np.exp(log_probs) - one_hot) / h.dtype.type(y.shape[1])  # (K, S, 4, B)
-    dz = backward(p, tape, transpose(p["V"]) @ da)  # (T, K, S, 4n, B)
+    dz = backward(p, tape, p["V"].mT @ da)  # (T, K, S, 4n, B)
     hs_prev = np.stack([step[0] for step in tape])  # (T, K, S, n, B)
-    dW_h = (dz @ transpose(hs_prev)).sum(axis=0)  # (K, S, 4n, n)
+    dW_h = (dz @ hs_prev.mT).sum(axis=0)  # (K, S, 4n, n)
     dW_x = (dz @ x[:, None].astype(h.dtype)).sum(axis=0)  # (K, S, 4n, m)
     grads = {
         "W": np.concatenate([dW_h, dW_x], axis=3),  # (K, S, 4n, n + m)
         "b": dz.sum(axis=(0, 4))[..., None],  # (K, S, 4n, 1)
-        "V": da @ transpose(h),  # (K, S, 4, n)
+        "V": da @ h.mT,  # (K, S, 4, n)
         "c": da.sum(axis=3, keepdims=True),  # (K, S, 4, 1)
     }
     return loss, grads
@@ -225,7 +220,7 @@ def train(
     mean = {name: np.zeros_like(value) for name, value in p.items()}
     square = {name: np.zeros_like(value) for name, value in p.items()}
     for step in range(1, steps + 1):
-        _, grads = loss_and_grads(p, *make_batch(rngs, BATCH, lag, noise))
+        _, grads = loss_and_gradients(p, *make_batch(rngs, BATCH, lag, noise))
         for name, g in clip(grads).items():
             mean[name] = 0.9 * mean[name] + 0.1 * g
             square[name] = 0.999 * square[name] + 0.001 * g**2
@@ -262,7 +257,7 @@ def reach(biases: tuple[float, ...] = BIASES, lag: int = LAG) -> np.ndarray:
     h, tape = forward(p, x)
     dh = unit_vectors(rngs)  # (S, n, B)
     dz = backward(p, tape, np.broadcast_to(dh, h.shape))  # (T, K, S, 4n, B)
-    dx = transpose(p["W"][..., N_HIDDEN:]) @ dz  # (T, K, S, m, B)
+    dx = p["W"][..., N_HIDDEN:].mT @ dz  # (T, K, S, m, B)
     norms = np.linalg.norm(dx, axis=3).mean(axis=3)  # (T, K, S)
     return np.moveaxis(norms[::-1], 0, 2)  # (K, S, T)
 
@@ -281,15 +276,15 @@ def rnn_reach(lag: int = LAG) -> np.ndarray:
     W_h, W_x = W[..., :n], W[..., n:]  # (S, n, n), (S, n, 5)
     x, _ = make_batch(rngs, BATCH, lag)
     hs = [np.zeros((len(SEEDS), n, BATCH))]  # (S, n, B)
-    for x_t in transpose(x):  # (S, 5, B)
+    for x_t in x.mT:  # (S, 5, B)
         hs.append(np.tanh(W_h @ hs[-1] + W_x @ x_t))  # (S, n, B)
     dh = unit_vectors(rngs)  # (S, n, B)
     norms = []
     for h in reversed(hs[1:]):
         dz = dh * (1 - h**2)  # (S, n, B)
-        dx = transpose(W_x) @ dz  # (S, 5, B)
+        dx = W_x.mT @ dz  # (S, 5, B)
         norms.append(np.linalg.norm(dx, axis=1).mean(axis=1))
-        dh = transpose(W_h) @ dz  # (S, n, B)
+        dh = W_h.mT @ dz  # (S, n, B)
     return np.stack(norms, axis=1)  # (S, T)
 
 

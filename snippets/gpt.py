@@ -64,7 +64,7 @@ def causal_weights(q: Tensor, k: Tensor) -> Tensor:
     """
     # softmax(q k^T / sqrt(d)), -inf above the diagonal
     scores = q @ k.mT / math.sqrt(q.shape[-1])  # (B, h, T, T)
-    past = torch.ones_like(scores, dtype=torch.bool).tril()  # (B, h, T, T)
+    past = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()  # (T, T)
     return scores.masked_fill(~past, -math.inf).softmax(dim=-1)  # (B, h, T, T)
 
 
@@ -228,18 +228,18 @@ def training(
 @torch.no_grad()
 def text_loss(model: GPT, ids: Tensor) -> float:
     """Mean loss on a text (N,) in nats per letter, in pieces as long as the context."""
+    total, mode = 0.0, model.training
     model.eval()
-    total = 0.0
     for start in range(0, len(ids) - 1, model.context):
         x = ids[start : start + model.context + 1]  # (T + 1,), the last may be shorter
         total += F.cross_entropy(model(x[None, :-1])[0], x[1:], reduction="sum").item()
-    model.train()
+    model.train(mode)
     return total / (len(ids) - 1)
 
 
 @torch.no_grad()
 def write(model: GPT, ids: Tensor, n: int, rng: torch.Generator) -> Tensor:
-    """Draw n symbols to follow ids (T,): (T + n,)."""
+    """Draw n symbols to follow ids (T,): (T + n,). Leaves the model in eval mode."""
     model.eval()
     for _ in range(n):
         p = model(ids[None, -model.context :])[0, -1].softmax(-1)  # (V,)

@@ -125,7 +125,7 @@ def one_hot(words: np.ndarray, C: int, lead: int) -> np.ndarray:
     return ones.reshape(T, *[1] * lead, B, C).astype(float)
 
 
-def loss_and_grads(
+def loss_and_gradients(
     p: Params, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, Params]:
     """Mean cross-entropy in nats per word (...), and its gradients.
@@ -300,10 +300,10 @@ def run() -> dict[str, np.ndarray]:
         cache = {name: np.zeros_like(w) for name, w in p.items()}
         losses = []
         for _ in range(UPDATES):
-            loss, grads = loss_and_grads(p, x, y)  # (2, S) or (S)
+            loss, grads = loss_and_gradients(p, x, y)  # (2, S) or (S)
             losses.append(loss)
             rmsprop(p, grads, cache, lr=0.01)
-        curves.append(np.array([*losses, loss_and_grads(p, x, y)[0]]))
+        curves.append(np.array([*losses, loss_and_gradients(p, x, y)[0]]))
     return {"wide": curves[0][:, 0], "rnn": curves[0][:, 1], "narrow": curves[1]}
 
 

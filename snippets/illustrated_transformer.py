@@ -56,9 +56,7 @@ def six_steps(
     """
     for name, W in (("W_q", W_q), ("W_k", W_k), ("W_v", W_v)):
         if len(W) != x.shape[1]:
-            raise ValueError(
-                f"{name} has {len(W)} rows, want {x.shape[1]}, as x is wide"
-            )
+            raise ValueError(f"{name} has {len(W)} rows, want x's width {x.shape[1]}")
     if d_k < 1:
         raise ValueError(f"d_k is {d_k}, want 1 or more")
     q, k, v = x @ W_q, x @ W_k, x @ W_v  # 1. project: (T, n), (T, n), (T, n_v)
@@ -330,9 +328,8 @@ def numbers() -> dict[str, float]:
     for last in ("tired", "wide"):
         weights = look("who is meant", last)["weights"][7]  # (11,): the row of "it"
         result[f"it_animal_{last}"], result[f"it_street_{last}"] = weights[[1, 5]]
-    result["mean_tired"] = look("what is said")["z"][
-        0, 1
-    ]  # for a word that asks nothing
+    # for a word that asks nothing
+    result["mean_tired"] = look("what is said")["z"][0, 1]
     before = look("the word before")["weights"][7]  # (11,)
     result["before_6"], result["before_0"] = before[[6, 0]]
     it = look("who is meant")

@@ -143,8 +143,13 @@ def stationary(P: Floats) -> Floats:
 
 
 def best_losses(P: Floats) -> tuple[float, float]:
-    """The smallest possible causal and masked loss in nats, for transitions P > 0."""
+    """The smallest possible causal and masked loss in nats, for transitions P (V, V).
+
+    Raises ValueError where a transition is impossible, besides what `stationary` does.
+    """
     pi = stationary(P)  # (V,)
+    if not (P > 0).all():
+        raise ValueError("P has an entry of 0, want all above: 0 log 0 is no number")
     # causal: H(x_t | x_{t-1}) = -sum_a pi_a sum_b P_ab log P_ab
     causal = -(pi[:, None] * P * np.log(P)).sum()
     # masked: p(b | a, c) = P_ab P_bc / (P^2)_ac

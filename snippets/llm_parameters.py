@@ -64,9 +64,8 @@ def bert(n_layers: int, d_model: int, vocab: int = 30522, n_ctx: int = 512) -> i
 def bart(n_layers: int, d_model: int, vocab: int = 50265, n_ctx: int = 1026) -> int:
     """Parameters of BART, n_layers on each side: one word table, two of positions."""
     check(n_layers=n_layers, d_model=d_model, vocab=vocab, n_ctx=n_ctx)
-    decoder = layer(
-        d_model, matrices=16, vectors=19
-    )  # a second attention, a third norm
+    # in the decoder's layers a second attention and a third norm
+    decoder = layer(d_model, matrices=16, vectors=19)
     tables = (vocab + 2 * n_ctx) * d_model + 4 * d_model  # and a norm after each
     return n_layers * (layer(d_model) + decoder) + tables
 

@@ -83,7 +83,8 @@ class OneBlock(nn.Module):
         self.dt_proj = nn.Linear(1, D_INNER)
         # softplus(bias) is log-uniform between 0.001 and 0.1
         delta = torch.empty(D_INNER).uniform_(math.log(1e-3), math.log(0.1)).exp()
-        self.dt_proj.bias.data = delta + (-torch.expm1(-delta)).log()  # (d_in,)
+        with torch.no_grad():
+            self.dt_proj.bias.copy_(delta + (-torch.expm1(-delta)).log())  # (d_in,)
         # A_n = -(n + 1)
         self.A_log = nn.Parameter(torch.arange(1.0, N + 1).log().repeat(D_INNER, 1))
         self.D = nn.Parameter(torch.ones(D_INNER))
@@ -131,23 +132,23 @@ class OneBlock(nn.Module):
 Draw = Callable[[int, int, torch.Generator], tuple[Tensor, Tensor]]
 
 
-def copying(b: int, l: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def copying(b: int, l: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Sequences (b, l) that end in two questions, and their answers (b, 2)."""
     if l < 4:
         raise ValueError(f"the length is {l}, want at least 4")
     ids = torch.full((b, l), MARK)  # (b, l)
     ids[:, -2:] = QUESTION
-    places = torch.rand(b, l - 2, generator=generator).argsort(1)[:, :2]  # (b, 2)
-    answers = torch.randint(DATA, (b, 2), generator=generator)  # (b, 2)
+    places = torch.rand(b, l - 2, generator=rng).argsort(1)[:, :2]  # (b, 2)
+    answers = torch.randint(DATA, (b, 2), generator=rng)  # (b, 2)
     return ids.scatter(1, places.sort(1).values, answers), answers
 
 
-def induction(b: int, l: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def induction(b: int, l: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Sequences (b, l) that end in the special token, and their answers (b, 1)."""
     if l < 3:
         raise ValueError(f"the length is {l}, want at least 3")
-    ids = torch.randint(DATA, (b, l), generator=generator)  # (b, l)
-    place = torch.randint(l - 2, (b, 1), generator=generator)  # (b, 1)
+    ids = torch.randint(DATA, (b, l), generator=rng)  # (b, l)
+    place = torch.randint(l - 2, (b, 1), generator=rng)  # (b, 1)
     ids = ids.scatter(1, place, MARK)  # (b, l)
     ids[:, -1] = MARK
     return ids, ids.gather(1, place + 1)  # (b, 1)
@@ -184,9 +185,11 @@ def train(
     device: str = "cpu",
     batch: int = 16,
 ) -> list[OneBlock]:
-    """One trained model per seed. Raises ValueError where there is nothing to do, or
-    the batch cannot be shared equally among the processes.
+    """One trained model per seed. Raises ValueError for an unknown task, where there is
+    nothing to do, or the batch cannot be shared equally among the processes.
     """
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}, want one of {list(TASKS)}")
     torch.set_num_threads(1)
     rank, world = (
         (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
@@ -194,7 +197,7 @@ def train(
     if steps < 1 or batch % world:
         got = f"steps is {steps}, batch {batch}"
         raise ValueError(f"{got}: want at least 1, a multiple of {world} processes")
-    models, generators = [], [torch.Generator().manual_seed(seed) for seed in seeds]
+    models, rngs = [], [torch.Generator().manual_seed(seed) for seed in seeds]
     for seed in seeds:
         torch.manual_seed(seed)
         models.append(OneBlock(selects).to(device))
@@ -205,7 +208,7 @@ def train(
         return loss_of(lambda x: functional_call(models[0], weights, x), ids, answers)
 
     for _ in range(steps):
-        drawn = [TASKS[task](batch, l, generator) for generator in generators]
+        drawn = [TASKS[task](batch, l, rng) for rng in rngs]
         ids, answers = (
             torch.stack(part)[:, rank::world].to(device)
             for part in zip(*drawn, strict=True)

@@ -119,10 +119,10 @@ def backward(
 
 # %%
 def mlp(layers: Sequence[Layer], x: np.ndarray) -> tuple[list[np.ndarray], Callable]:
-    """x (B, n_0) -> the activations a^0 ... a^L, and `backward`.
+    """x (B, n_0) -> the activations a^0 ... a^L, and `backpropagate`.
 
-    `backward` takes the loss gradient of a^L (B, n_L) and gives a list of (dW, db), one
-    pair per layer, and the gradient of x (B, n_0).
+    `backpropagate` takes the loss gradient of a^L (B, n_L) and gives a list of
+    (dW, db), one pair per layer, and the gradient of x (B, n_0).
 
     Raises:
         ValueError: x, or a layer, has a shape that does not fit the layer above it.

@@ -272,10 +272,8 @@ def numbers() -> dict[str, float]:
         out[f"dense_inputs_{number}"] = dense.in_features
     out["expanded"] = len(shifted_copies(torch.zeros(50_000, 1, 1, 1)))
     # network3.py divides lambda by n / 10 mini-batches, chapter 3 by n images
-    decay = optimizer(models[3], LADDER[3], 50_000 // 10).param_groups[0][
-        "weight_decay"
-    ]
-    out["lambda_of_chapter_3"] = decay * 50_000
+    groups = optimizer(models[3], LADDER[3], 50_000 // 10).param_groups
+    out["lambda_of_chapter_3"] = groups[0]["weight_decay"] * 50_000
     return {name: float(value) for name, value in out.items()}
 
 

@@ -30,12 +30,11 @@ they are drawn like the rest.
 # %%
 import math
 from functools import cache
+from statistics import median
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-torch.set_num_threads(1)
 
 # %% [markdown]
 # ## The primitive
@@ -97,21 +96,22 @@ def gradient_norms(n_layers: int, pre_norm: bool, seed: int) -> tuple[float, ...
     """Size of the gradient of W_2 in every layer, the first layer first."""
     if n_layers < 1:
         raise ValueError(f"n_layers is {n_layers}, want at least 1")
-    generator = torch.Generator().manual_seed(seed)
+    torch.set_num_threads(1)
+    rng = torch.Generator().manual_seed(seed)
     blocks = [Block(D_MODEL, N_HEADS, pre_norm) for _ in range(n_layers)]
     last = nn.LayerNorm(D_MODEL) if pre_norm else nn.Identity()
     head = nn.Linear(D_MODEL, CLASSES)
     model = nn.Sequential(*blocks, last, head).double()
     for p in model.parameters():
         if p.ndim == 2:
-            nn.init.normal_(p, std=p.shape[1] ** -0.5, generator=generator)
+            nn.init.normal_(p, std=p.shape[1] ** -0.5, generator=rng)
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
     squares = torch.zeros(n_layers, dtype=torch.float64)  # (L,)
     for _ in range(DRAWS):
-        x = torch.randn(1, 16, D_MODEL, generator=generator, dtype=torch.float64)
-        target = torch.randint(CLASSES, (1,), generator=generator)  # (1,)
+        x = torch.randn(1, 16, D_MODEL, generator=rng, dtype=torch.float64)
+        target = torch.randint(CLASSES, (1,), generator=rng)  # (1,)
         model.zero_grad()
         F.cross_entropy(model(x)[:, 0], target).backward()  # logits: (1, 50)
         squares += torch.stack([b.W_2.weight.grad.square().sum() for b in blocks])
@@ -120,7 +120,7 @@ def gradient_norms(n_layers: int, pre_norm: bool, seed: int) -> tuple[float, ...
 
 def median_last(n_layers: int, pre_norm: bool) -> float:
     """Median over the seeds of the gradient norm in the last layer."""
-    return sorted(gradient_norms(n_layers, pre_norm, s)[-1] for s in SEEDS)[2]
+    return median(gradient_norms(n_layers, pre_norm, s)[-1] for s in SEEDS)
 
 
 def slope(ys: list[float]) -> float:
@@ -152,7 +152,7 @@ def draw_gradients() -> None:
             DEPTHS, [median_last(n, pre_norm) for n in DEPTHS], marker="o", label=label
         )
         runs = [gradient_norms(16, pre_norm, s) for s in SEEDS]
-        middle = [sorted(layer)[2] for layer in zip(*runs, strict=True)]
+        middle = [median(layer) for layer in zip(*runs, strict=True)]
         right.plot(range(1, 17), middle, marker="o", markersize=4, label=label)
     top = median_last(2, True)
     guide = [top * math.sqrt(2 / n) for n in DEPTHS]
@@ -186,7 +186,7 @@ def numbers() -> dict[str, float]:
         result[f"slope_{name}"] = slope(last)
         result[f"ratio_32_to_2_{name}"] = last[-1] / last[0]
         runs = [gradient_norms(16, pre_norm, s) for s in SEEDS]
-        result[f"last_to_first_{name}"] = sorted(r[-1] / r[0] for r in runs)[2]
+        result[f"last_to_first_{name}"] = median(r[-1] / r[0] for r in runs)
     return result
 
 

@@ -114,7 +114,11 @@ def tiled_attention(
     """The same with the queries in tiles of block_q and the keys in tiles of block_k.
 
     q: (T_q, d), k: (T_k, d), v: (T_k, d_v). Returns (T_q, d_v) and (T_q,).
+    Raises ValueError where there is no query, or not a value for each key.
     """
+    if len(q) < 1 or len(k) != len(v):
+        got = f"got {len(q)} queries, {len(k)} keys and {len(v)} values"
+        raise ValueError(f"want a query, and a value for each key, {got}")
     for name, size in (("block_q", block_q), ("block_k", block_k)):
         if size < 1:
             raise ValueError(f"{name} is {size}, want at least 1")

@@ -66,8 +66,8 @@ def max_pool2d(
     x: np.ndarray, F: int = 2, S: int = 2
 ) -> tuple[np.ndarray, np.ndarray, Callable]:
     """x (N, C, H, W) -> y and switches (N, C, OH, OW), backward."""
-    N, C, H, W = x.shape
     windows = pool_windows(x, F, S)  # (N, C, OH, OW, F, F)
+    N, C, H, W = x.shape
     OH, OW = windows.shape[2:4]
     winner = windows.reshape(N, C, OH, OW, F * F).argmax(axis=4)  # (N, C, OH, OW)
     # the winner's row and column in the window, then in the plane

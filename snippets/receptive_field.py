@@ -60,6 +60,12 @@ class Field(NamedTuple):
     padding: int
 
 
+def check(layer: Layer) -> None:
+    """Raise ValueError unless F, S and d are at least 1 and P at least 0."""
+    if min(layer.F, layer.S, layer.d) < 1 or layer.P < 0:
+        raise ValueError(f"{layer}: expected F, S, d of 1 or more, P of 0 or more")
+
+
 def receptive_field(layers: Sequence[Layer]) -> Field:
     """The field of one output of the last layer.
 
@@ -68,8 +74,7 @@ def receptive_field(layers: Sequence[Layer]) -> Field:
     """
     size, jump, padding = 1, 1, 0  # a pixel sees itself
     for layer in layers:
-        if min(layer.F, layer.S, layer.d) < 1 or layer.P < 0:
-            raise ValueError(f"{layer}: expected F, S, d of 1 or more, P of 0 or more")
+        check(layer)
         # r <- r + d (F - 1) j
         size += layer.d * (layer.F - 1) * jump
         # q <- q + P j
@@ -80,9 +85,17 @@ def receptive_field(layers: Sequence[Layer]) -> Field:
 
 
 def side(layers: Sequence[Layer], W: int) -> int:
-    """The side of the last volume for an image of side W, rounded down each time."""
+    """The side of the last volume for an image of side W, rounded down each time.
+
+    Raises:
+        ValueError: a layer makes no sense, or its window is larger than its input.
+    """
     for layer in layers:
-        W = (W - layer.d * (layer.F - 1) - 1 + 2 * layer.P) // layer.S + 1
+        check(layer)
+        extent = layer.d * (layer.F - 1) + 1
+        if extent > W + 2 * layer.P:
+            raise ValueError(f"{layer} spans {extent} of {W + 2 * layer.P} pixels")
+        W = (W - extent + 2 * layer.P) // layer.S + 1
     return W
 
 
@@ -95,9 +108,14 @@ def side(layers: Sequence[Layer], W: int) -> int:
 
 # %% Shares
 def share(layers: Sequence[Layer]) -> np.ndarray:
-    """The weight of each pixel of the field, in one dimension: (r,), sums to 1."""
+    """The weight of each pixel of the field, in one dimension: (r,), sums to 1.
+
+    Raises:
+        ValueError: F, S or d is below 1, or P below 0.
+    """
     weight = np.ones(1)  # one output
     for layer in reversed(layers):
+        check(layer)
         taps = np.full(layer.F, 1 / layer.F)  # (F,)
         if layer.shortcut:  # the mean of the branch and of the identity
             taps /= 2
@@ -168,7 +186,13 @@ def resnet(blocks: Sequence[int], stride_on_3x3: bool = False) -> list[Layer]:
 
 
 def layers_to_see(pixels: int, stack: Sequence[Layer], repeat: Layer) -> int:
-    """How many times `repeat` must stand on `stack` until the field has `pixels`."""
+    """How many times `repeat` must stand on `stack` until the field has `pixels`.
+
+    Raises:
+        ValueError: the window of `repeat` has one tap, so that no field grows by it.
+    """
+    if repeat.F < 2:
+        raise ValueError(f"repeat has F = {repeat.F}, expected at least 2")
     count, net = 0, list(stack)
     while receptive_field(net).size < pixels:
         net.append(repeat)

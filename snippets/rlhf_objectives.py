@@ -69,10 +69,14 @@ def reward_loss(rewards: Floats) -> tuple[float, Floats]:
 def fit_rewards(wins: Floats, steps: int = 2000, rate: float = 1.0) -> Floats:
     """Rewards (n,), of mean 0, that make a table of wins (n, n) most likely.
 
-    wins[i, j] counts how often i was preferred over j. Gradient ascent.
+    wins[i, j] counts how often i was preferred over j. Gradient ascent; where some won
+    every comparison with the others, the best rewards are infinite and it only nears
+    them. Raises ValueError for another shape, a count below 0, or no count at all.
     """
     if wins.ndim != 2 or wins.shape[0] != wins.shape[1]:
         raise ValueError(f"wins has shape {wins.shape}, want (n, n)")
+    if (wins < 0).any() or not wins.any():
+        raise ValueError("wins has a count below 0, or none above: want some wins")
     r = np.zeros(len(wins))  # (n,)
     for _ in range(steps):
         surprise = wins * np.exp(log_sigmoid(r - r[:, None]))  # (n, n), i over j

@@ -126,7 +126,8 @@ def bfgs(
     x, S, n = x.copy(), *x.shape
     steps = np.zeros(S, dtype=int)
     value, g = f(x, np.arange(S))  # (S,), (S, n)
-    H = np.eye(n) / np.linalg.norm(g, axis=1)[:, None, None]  # (S, n, n)
+    length = np.linalg.norm(g, axis=1)[:, None, None]  # (S, 1, 1), 0 at an optimum
+    H = np.eye(n) / np.where(length > 0, length, 1)  # (S, n, n)
     live = np.flatnonzero(np.abs(g).max(axis=1) > gtol)  # rows not yet done
     for _ in range(limit):
         if not live.size:
@@ -227,7 +228,12 @@ def constants(theta: np.ndarray) -> dict[str, np.ndarray]:
 def bootstrap(
     runs: Runs, theta: np.ndarray, rng: np.random.Generator, resamples: int
 ) -> np.ndarray:
-    """theta of each resample (resamples, 5), every fit begun at theta (5,)."""
+    """theta of each resample (resamples, 5), every fit begun at theta (5,).
+
+    Raises ValueError for fewer than 2 resamples, which have no spread.
+    """
+    if resamples < 2:
+        raise ValueError(f"resamples is {resamples}, want at least 2")
     P = len(runs.loss)
     counts = rng.multinomial(P, np.full(P, 1 / P), size=resamples)  # (resamples, P)
     return minimize(runs, np.tile(theta, (resamples, 1)), counts)[0]
@@ -257,7 +263,7 @@ PAPER = np.array([6.0073404, 6.0179186, 0.5267228, 0.33917084, 0.2849083])
 NOISE = 0.0075  # standard deviation of log L about the surface
 
 
-def draw_runs(rng: np.random.Generator, count: int = 240) -> Runs:
+def random_runs(rng: np.random.Generator, count: int = 240) -> Runs:
     """Runs from the replication's surface with normal noise on log L."""
     compute = np.exp(rng.uniform(np.log(6e18), np.log(3e21), count))  # (P,)
     ratio = np.exp(rng.uniform(0, np.log(200), count))  # (P,)
@@ -312,7 +318,7 @@ def study() -> list[dict[str, np.ndarray]]:
     results = []
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        runs = draw_runs(rng)
+        runs = random_runs(rng)
         theta, value = fit(runs)
         result = {"theta": theta, "value": np.array(value)}
         result["bootstrap"] = bootstrap(runs, theta, rng, 200)

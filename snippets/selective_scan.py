@@ -62,8 +62,8 @@ def discretize(
     Raises ValueError for another method, a step below 0 or an A that is not below 0.
     """
     if np.min(delta) < 0 or np.max(A) >= 0:
-        got = f"{np.min(delta)} and {np.max(A)}"
-        raise ValueError(f"want delta >= 0 and A < 0, got up to {got}")
+        got = f"the least delta is {np.min(delta)}, the largest A {np.max(A)}"
+        raise ValueError(f"{got}: want delta >= 0 and A < 0")
     if method == "zoh":
         # A_bar = exp(delta A),  B_bar = (delta A)^-1 (exp(delta A) - 1) delta B (eq. 4)
         return np.exp(delta * A), np.expm1(delta * A) / A * B
@@ -83,7 +83,7 @@ def discretize(
 # %%
 def sequential_scan(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """h_t = a_t h_{t-1} + b_t from h = 0, by a loop; a, b, h: (l, ...)."""
-    h = np.empty_like(b)  # (l, ...)
+    h = np.empty(b.shape, np.result_type(a, b))  # (l, ...)
     h[0] = b[0]
     for t in range(1, len(b)):
         # h_t = A_bar_t h_{t-1} + B_bar_t x_t                            (eq. 2)
@@ -109,6 +109,7 @@ def combine(first: Pair, second: Pair) -> Pair:
 
 def associative_scan(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """What `sequential_scan` returns, in about 2 log2(l) rounds."""
+    b = b.astype(np.result_type(a, b))  # (l, ...)
 
     def scan(a: np.ndarray, b: np.ndarray) -> Pair:
         l = len(a)
@@ -148,8 +149,10 @@ def selective_scan(
 ) -> np.ndarray:
     """u, delta (b, l, d_in); A (d_in, n); B, C (b, l, n); D (d_in,) -> y (b, l, d_in).
 
-    Raises ValueError where a shape does not fit u and A.
+    Raises ValueError where a shape does not fit u and A, or there is no step.
     """
+    if u.ndim != 3 or u.shape[1] < 1:
+        raise ValueError(f"u has shape {u.shape}, want (b, l, d_in) with l >= 1")
     (b, l, d_in), n = u.shape, A.shape[-1]
     wanted = {"delta": u.shape, "A": (d_in, n), "D": (d_in,)}
     wanted |= {"B": (b, l, n), "C": (b, l, n)}
@@ -362,9 +365,9 @@ def draw_steps() -> None:
 
 # %%
 def draw_copying() -> None:
-    """Left, the best fixed kernel against the delay for 4 data tokens among 8, 16, 32
-    and 64: with 4 among 4 it is a single spike at delay 4, else it is smeared, and the
-    more the longer the sequence. Right, the share copied right: 100 % for the scan
+    """Left, the best fixed kernel against the delay for 4 data tokens among 4, 16 and
+    64: with 4 among 4 it is a single spike at delay 4, else it is smeared, and the more
+    the longer the sequence. Right, the share copied right: 100 % for the scan
     whose step size depends on the token, at every length; for the best fixed kernel it
     falls from 100 % without noise to about 43 % at length 64, where chance is 12.5 %.
     """

@@ -102,7 +102,7 @@ LIKE_MAMBA_130M = Transformer(layers=12, heads=12, d_k=64)  # Mamba, Table 12
 
 
 # %% Exact recall
-def draw_pairs(
+def random_pairs(
     n: int, d: int, symbols: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """n random unit keys (n, d) and the symbol that belongs to each (n,)."""
@@ -135,7 +135,7 @@ def best_state(keys: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def recalled(n: int, d: int, symbols: int, seed: int) -> dict[str, float]:
     """Share of n pairs whose symbol comes back, by way of keeping them."""
-    keys, owner = draw_pairs(n, d, symbols, np.random.default_rng(seed))
+    keys, owner = random_pairs(n, d, symbols, np.random.default_rng(seed))
     values = np.eye(symbols)[owner]  # (n, S)
     read = {
         "cache": read_cache(keys, values, sharpness=d),

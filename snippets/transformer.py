@@ -30,6 +30,9 @@ the whole `torch.nn.Transformer` with copied weights, `torch.optim.Adam` (1e-10 
 float64).
 
 **Takes:** about 4 s on one core, half of it to load PyTorch.
+
+**Varies with the machine:** what is measured after training, since each processor
+rounds in its own way and training magnifies that: `reversed_share` by up to 0.2.
 """
 
 # %%
@@ -250,9 +253,9 @@ TINY = Sizes(n_layers=1, d_model=32, d_ff=64, n_heads=2, d_k=16, d_v=16, dropout
 SEEDS = range(5)
 
 
-def batch(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def batch(n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Random sources and their reversals, both (n, LENGTH)."""
-    source = torch.randint(2, 2 + N_TOKENS, (n, LENGTH), generator=generator)
+    source = torch.randint(2, 2 + N_TOKENS, (n, LENGTH), generator=rng)
     return source, source.flip(1)  # (n, LENGTH), (n, LENGTH)
 
 
@@ -263,10 +266,10 @@ def train(seed: int, n_steps: int = 40) -> tuple[Transformer, list[float]]:
     torch.manual_seed(seed)
     model = Transformer(2 + N_TOKENS, TINY)
     state = [(p, torch.zeros_like(p), torch.zeros_like(p)) for p in model.parameters()]
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     losses = []
     for step in range(1, n_steps + 1):
-        source, target = batch(64, generator)  # (64, LENGTH) twice
+        source, target = batch(64, rng)  # (64, LENGTH) twice
         # the decoder reads the target one place late: row t must predict token t
         shifted = F.pad(target[:, :-1], (1, 0), value=START)  # (64, LENGTH)
         logits = model(source, shifted)  # (64, LENGTH, vocab)
@@ -282,7 +285,7 @@ def train(seed: int, n_steps: int = 40) -> tuple[Transformer, list[float]]:
 def greedy(model: Transformer, source: Tensor, n: int) -> Tensor:
     """Write n tokens, the likeliest each time: (B, S) -> (B, n)."""
     memory, mask = model.encode(source)  # (B, S, d_model), (B, 1, 1, S)
-    written = torch.full((len(source), 1), START)  # (B, 1)
+    written = torch.full_like(source[:, :1], START)  # (B, 1)
     for _ in range(n):
         logits = model.decode(written, memory, mask)[:, -1]  # (B, vocab)
         written = torch.cat([written, logits.argmax(1, keepdim=True)], dim=1)

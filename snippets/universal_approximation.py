@@ -147,7 +147,13 @@ def gradient(theta: Sequence, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
 
 
 def train(net: Net, x: np.ndarray, y: np.ndarray, lr: float, n_steps: int) -> Net:
-    """Adam on all points at once, its rate falling to zero along a line."""
+    """Adam on all points at once, its rate falling to zero along a line.
+
+    Raises:
+        ValueError: the net is not of ReLU units.
+    """
+    if net.phi != "relu":
+        raise ValueError(f"phi is {net.phi!r}, expected 'relu': its gradient is known")
     theta = list(net[1:])  # (n,), (n,), (n,), ()
     m, s = [0.0] * 4, [0.0] * 4  # running means of the gradient and of its square
     for t in range(n_steps):

@@ -65,7 +65,7 @@ class BatchNorm(nn.Module):
 
     The statistics run over `axes`: (0, 1), examples and places, is right. With (0,),
     the lecture's fault, each place has its own. Nothing complains: what is kept has
-    shape (T, H) in place of (H,) from the first update on, and fits either way.
+    shape (1, T, H) in place of (1, 1, H) from the first update on, and fits either way.
     """
 
     def __init__(self, channels: int, axes: tuple[int, ...] = (0, 1)) -> None:
@@ -73,7 +73,9 @@ class BatchNorm(nn.Module):
         self.axes = axes
         self.gain = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.mean, self.variance = torch.zeros(channels), torch.ones(channels)
+        # buffers: they move and are saved with the weights, and are not trained
+        self.register_buffer("mean", torch.zeros(1, 1, channels))
+        self.register_buffer("variance", torch.ones(1, 1, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, T, H) -> the same shape; in training, keeps running statistics."""
@@ -131,14 +133,19 @@ def network(
 def slide(model: nn.Sequential, ids: Tensor) -> Tensor:
     """Letters (L,) -> logits (L - T + 1, 27): what `model` says at every place.
 
-    Raises ValueError where a normalization has statistics of its own for each place.
+    Raises ValueError for a model in training, for fewer letters than a tree has, and
+    where a normalization has statistics of its own for each place.
     """
+    if model.training:
+        raise ValueError("model is in training, want it after model.eval()")
     embed, *levels, last = model
     h, apart = embed(ids), 1  # (L, E)
     for flatten, linear, norm, tanh in zip(*[iter(levels)] * 4, strict=True):
         if norm.mean.numel() != norm.gain.numel():
             raise ValueError("each place has its own statistics: the tree cannot move")
         ends = [len(h) - k * apart for k in reversed(range(flatten.n))]
+        if ends[0] < 1:
+            raise ValueError(f"ids has {len(ids)} letters, want as many as a tree has")
         # a dilated convolution: W [h_t, h_(t + apart), ...]
         side_by_side = [h[end - ends[0] : end] for end in ends]  # n times (L', C)
         h = linear(torch.cat(side_by_side, dim=1))  # (L', H)
@@ -357,6 +364,13 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def statistics(axes: tuple[int, ...]) -> int:
+    """How many numbers the norms of the tree keep after an update."""
+    model = network(TREE, axes=axes)
+    model(torch.zeros(2, 8, dtype=torch.long))
+    return sum(kept.numel() for kept in model.buffers())
+
+
 def numbers() -> dict[str, float]:
     """Every figure the page quotes."""
     out: dict[str, float] = {
@@ -365,8 +379,8 @@ def numbers() -> dict[str, float]:
         "parameters_large": parameters(network(TREE, 24, 128)),
         "products_tree": products(TREE, 24, 128, moved=False),
         "products_moved": products(TREE, 24, 128, moved=True),
-        "statistics": 3 * 2 * 68,  # three levels, mean and variance
-        "statistics_fault": (4 + 2 + 1) * 2 * 68,
+        "statistics": statistics((0, 1)),
+        "statistics_fault": statistics((0,)),
     }
     for kind in KINDS:
         for part, values in zip(("seen", "unseen"), losses(kind), strict=True):

@@ -180,6 +180,9 @@ def test_permutation_equivariance_until_positions_are_added(rng):
     ("change", "match"),
     [
         ({"W_o": np.zeros((23, 24))}, r"W_o has shape \(23, 24\), want .* \(24, 24\)"),
+        # one head for all would broadcast
+        ({"W_q": np.zeros((1, 24, 6))}, r"W_q has shape \(1, .*, want \(4, 24, d_k\)"),
+        ({"W_k": np.zeros((4, 1, 6))}, r"W_k has shape \(4, 1, 6\), want \(4, 24, d_k"),
         ({"x": np.zeros((5, 24))}, r"x has shape \(5, 24\), want \(B, T, 24\)"),
         ({"memory": np.zeros((2, 5, 23))}, r"memory has shape \(2, 5, 23\)"),
         ({"mask": np.ones((4, 5, 6), bool)}, r"mask has shape \(4, 5, 6\)"),

@@ -74,6 +74,27 @@ def test_filters_that_do_not_fit_are_named(shape):
         cnn_loops.conv_loops(np.zeros((3, 5, 5)), np.zeros(shape), np.zeros(4))
 
 
+def test_one_bias_for_each_filter():
+    with pytest.raises(ValueError, match=r"^b has shape \(1,\), expected \(4,\)$"):
+        cnn_loops.conv_loops(np.zeros((3, 5, 5)), np.zeros((4, 3, 3, 3)), np.zeros(1))
+
+
+@pytest.mark.parametrize(("F", "S"), [(0, 1), (4, 2), (2, 0)])
+def test_windows_that_do_not_fit_are_named(F, S):
+    wanted = rf"^F is {F} and S is {S}, expected F from 1 to 3 and S of at least 1$"
+    for shape in ((1, 3, 5), (1, 5, 3)):
+        with pytest.raises(ValueError, match=wanted):
+            cnn_loops.pool_loops(np.zeros(shape), F, S)
+    assert cnn_loops.pool_loops(np.zeros((1, 3, 5)), 3, 1).shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize(("side", "F", "K"), [(5, 3, 8), (28, 0, 8), (28, 5, 0)])
+def test_costs_of_what_cannot_be_are_refused(side, F, K):
+    with pytest.raises(ValueError, match=f"^side {side}, F {F}, K {K}: expected F and"):
+        cnn_loops.costs(side, F, K)
+    assert cnn_loops.costs(6, 3, 1)["visits"]["pool"] == 1
+
+
 def test_counts_by_hand():
     layers = ["conv 1", "conv 2", "pool", "dense 1", "dense 2"]
     wanted = {

@@ -105,6 +105,8 @@ def test_types_are_kept():
     assert conv2d.conv2d_naive(x, w, b).dtype == np.float32
     assert conv2d.conv2d_naive(x.astype(int), w.astype(float), b).dtype == float
     assert conv2d.conv2d_naive(x.astype(float), w.astype(int), b).dtype == float
+    whole = np.ones((1, 1, 1, 1), int)  # a bias of 1/2 is not cut off
+    assert conv2d.conv2d_naive(whole, whole, np.array([0.5])).item() == 1.5
 
 
 @pytest.mark.parametrize(
@@ -156,10 +158,14 @@ def test_bad_shapes_are_named():
     x, w, b, _ = case(6, 6, 3, 3)
     wanted = r"expected \(N, C, H, W\) and \(K, C, FH, FW\)$"
     for bad in ((x[0], w), (x, w[0]), (x[:, :2], w)):
-        with pytest.raises(ValueError, match=rf"^x has shape .* and w .*, {wanted}"):
-            conv2d.conv2d(*bad)
-    with pytest.raises(ValueError, match=r"^b has shape \(3,\), expected \(4,\)$"):
-        conv2d.conv2d(x, w, b[:3])
+        for layer in (conv2d.conv2d, conv2d.conv2d_naive):
+            with pytest.raises(ValueError, match=rf"^x has .* and w .*, {wanted}"):
+                layer(*bad, b)
+    with pytest.raises(ValueError, match=r"^x has shape .* and w .*, expected"):
+        conv2d.conv2d_naive(x, w[:, :1], b)  # one channel would broadcast
+    for layer in (conv2d.conv2d, conv2d.conv2d_naive):
+        with pytest.raises(ValueError, match=r"^b has shape \(3,\), expected \(4,\)$"):
+            layer(x, w, b[:3])
     y, backward = conv2d.conv2d(x, w, b)
     with pytest.raises(ValueError, match=r"^dy has shape .*expected \(2, 4, 4, 4\)$"):
         backward(y[:1])

@@ -127,8 +127,10 @@ def test_what_does_not_fit_is_named(layer, side):
 
 
 def test_groups_that_do_not_divide_are_named():
-    with pytest.raises(ValueError, match=r"groups=2.* does not divide a depth of 3$"):
-        convnet_budget.budget([Conv(4, 1, groups=2)], 4, 3)
+    wanted = r"groups=.*: expected groups that divide K and a depth of 3$"
+    for K, groups in ((4, 2), (4, 3)):  # the depth does not divide, then K
+        with pytest.raises(ValueError, match=wanted):
+            convnet_budget.budget([Conv(K, 1, groups=groups)], 4, 3)
 
 
 def test_numbers_by_other_means():

@@ -60,7 +60,7 @@ MODELS = [(k, s) for k in range(2) for s in range(2)]
 @pytest.mark.parametrize(("k", "s"), MODELS)
 def test_loss_and_gradients_equal_autograd(k, s):
     p, x, y = fresh()
-    loss, grads = fb.loss_and_grads(p, x, y)
+    loss, grads = fb.loss_and_gradients(p, x, y)
     twin = Twin(p, k, s)
     scores = twin(torch.from_numpy(x[:, s]))
     h, _ = fb.forward(p, x)

@@ -303,7 +303,9 @@ def test_loss_of_a_text_is_the_mean_over_its_letters():
     )
     model = gpt.GPT(replace(LECTURE, dropout=0.5))
     assert gpt.text_loss(model, ids) == gpt.text_loss(model, ids)
-    assert model.training
+    assert model.training  # it is left as it was
+    gpt.text_loss(model.eval(), ids)
+    assert not model.training
 
 
 def test_writing_draws_from_the_model():

@@ -53,7 +53,7 @@ def one(p, i):
 
 def test_loss_and_gradients_equal_the_twins(case):
     p, x, y = case
-    loss, grads = lm.loss_and_grads(p, x, y)
+    loss, grads = lm.loss_and_gradients(p, x, y)
     assert loss.shape == (S,)
     for i in range(S):
         q = twin(one(p, i))
@@ -66,8 +66,8 @@ def test_loss_and_gradients_equal_the_twins(case):
 
 def test_a_model_alone_equals_itself_in_a_stack(case):
     p, x, y = case
-    loss, grads = lm.loss_and_grads(p, x, y)
-    alone, alone_grads = lm.loss_and_grads(one(p, 1), x, y)
+    loss, grads = lm.loss_and_gradients(p, x, y)
+    alone, alone_grads = lm.loss_and_gradients(one(p, 1), x, y)
     assert alone == pytest.approx(loss[1], rel=1e-14)
     for name, g in alone_grads.items():
         assert g.shape == p[name][1].shape
@@ -76,8 +76,8 @@ def test_a_model_alone_equals_itself_in_a_stack(case):
 
 def test_two_leading_axes(case):
     p, x, y = case
-    loss, grads = lm.loss_and_grads({name: w[None] for name, w in p.items()}, x, y)
-    expected, expected_grads = lm.loss_and_grads(p, x, y)
+    loss, grads = lm.loss_and_gradients({name: w[None] for name, w in p.items()}, x, y)
+    expected, expected_grads = lm.loss_and_gradients(p, x, y)
     np.testing.assert_array_equal(loss[0], expected)
     for name, g in expected_grads.items():
         np.testing.assert_array_equal(grads[name][0], g)
@@ -91,7 +91,7 @@ def test_training_steps_equal_the_twins(case):
     cache = {name: np.zeros_like(w) for name, w in p.items()}
     caches = {name: torch.zeros_like(w) for name, w in q.items()}
     for _ in range(5):
-        lm.rmsprop(p, lm.loss_and_grads(p, x, y)[1], cache, lr=0.01, decay=0.8)
+        lm.rmsprop(p, lm.loss_and_gradients(p, x, y)[1], cache, lr=0.01, decay=0.8)
         grads = torch.autograd.grad(twin_loss(q, x, y), list(q.values()))
         with torch.no_grad():
             for (name, w), g in zip(q.items(), grads, strict=True):
@@ -141,7 +141,7 @@ def test_layer_by_hand():
 def test_pinned_gates_leave_a_plain_network_of_two_layers(case):
     p, x, y = case
     p = one(lm.pin_gates(p), 0)
-    loss, grads = lm.loss_and_grads(p, x, y)
+    loss, grads = lm.loss_and_gradients(p, x, y)
     rnn = torch.nn.RNN(D, H, num_layers=2, dtype=torch.float64)
     with torch.no_grad():
         for i in (1, 2):
@@ -223,18 +223,18 @@ def test_what_the_run_shows_holds_for_every_seed():
 def test_bad_input_is_named(case):
     p, x, y = case
     with pytest.raises(ValueError, match=r"x must be \(T, B\) indices in \[0, 7\)"):
-        lm.loss_and_grads(p, x[0], y)
+        lm.loss_and_gradients(p, x[0], y)
     with pytest.raises(ValueError, match="x must be"):
-        lm.loss_and_grads(p, x[:0], y[:0])
+        lm.loss_and_gradients(p, x[:0], y[:0])
     for bad in (-1, C):
         wrong = x.copy()
         wrong[2, 1] = bad
         with pytest.raises(ValueError, match="x must be"):
-            lm.loss_and_grads(p, wrong, y)
+            lm.loss_and_gradients(p, wrong, y)
         with pytest.raises(ValueError, match="y must be"):
-            lm.loss_and_grads(p, x, wrong)
+            lm.loss_and_gradients(p, x, wrong)
     with pytest.raises(ValueError, match=r"y must be \(6, 3\) like x, got \(5, 3\)"):
-        lm.loss_and_grads(p, x, y[:-1])
+        lm.loss_and_gradients(p, x, y[:-1])
     for decay in (-0.1, 1.0):
         with pytest.raises(ValueError, match=r"decay is .*at least 0 and below 1"):
             lm.rmsprop({}, {}, {}, decay=decay)

@@ -75,7 +75,7 @@ def test_softmax_overflows_for_no_score():
 def test_six_steps_refuse_a_wrong_matrix(name):
     given = {"W_q": it.W_Q, "W_k": it.W_K, "W_v": it.W_V}
     given[name] = np.ones((5, 3))
-    with pytest.raises(ValueError, match=f"^{name} has 5 rows, want 4, as x is wide$"):
+    with pytest.raises(ValueError, match=f"^{name} has 5 rows, want x's width 4$"):
         it.six_steps(it.X, **given, d_k=64)
 
 

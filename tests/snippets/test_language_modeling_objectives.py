@@ -275,6 +275,8 @@ def test_bad_input_is_named(tokens):
     for bad in ([[0.5, 0.4], [0.5, 0.5]], [[1.5, -0.5], [0.5, 0.5]]):
         with pytest.raises(ValueError, match=r"^P has a row that is no distribution$"):
             o.stationary(np.array(bad))
+    with pytest.raises(ValueError, match=r"^P has an entry of 0, want all above"):
+        o.best_losses(np.array([[0.5, 0.5], [1.0, 0.0]]))
     for stay in (0, 1):
         with pytest.raises(ValueError, match=f"stay is {stay}, want strictly"):
             o.sticky(stay)

@@ -183,6 +183,11 @@ def test_bad_shapes_are_named(case):
             o.streaming_attention(q, [(k, bad)])
     with pytest.raises(ValueError, match="tiles is empty: attention over no keys"):
         o.streaming_attention(q, [])
+    for queries, values in ((q[:0], v), (q, v[:22]), (q, np.tile(v, (2, 1)))):
+        with pytest.raises(
+            ValueError, match=r"^want a query, and a value for each key"
+        ):
+            o.tiled_attention(queries, k, values, 1, 23)  # 46 values would pass
     with pytest.raises(ValueError, match="block_q is 0, want at least 1"):
         o.tiled_attention(q, k, v, 0, 1)
     with pytest.raises(ValueError, match="block_k is -1"):

@@ -108,8 +108,9 @@ def test_numbers_by_paper_and_pencil():
 
 def test_bad_input_is_named():
     x = np.zeros((1, 1, 4, 5))
-    with pytest.raises(ValueError, match=r"^x has shape \(4, 5\), expected \(N, C, H"):
-        pooling2d.pool_windows(x[0, 0], 2, 2)
+    for pool in (pooling2d.max_pool2d, pooling2d.average_pool2d):
+        with pytest.raises(ValueError, match=r"^x has .* \(4, 5\), expected \(N, C, H"):
+            pool(x[0, 0])
     for F, S in ((0, 1), (1, 0)):
         message = rf"^F is {F} and S is {S}, expected at least 1$"
         with pytest.raises(ValueError, match=message):

@@ -198,7 +198,24 @@ def test_numbers_by_other_means():
 
 @pytest.mark.parametrize("bad", [Layer(0), Layer(3, 0), Layer(3, d=0), Layer(3, P=-1)])
 def test_bad_layers_are_named(bad):
-    with pytest.raises(
-        ValueError, match=r"^Layer\(.*\): expected F, S, d of 1 or more"
+    for use in (
+        receptive_field.receptive_field,
+        receptive_field.share,
+        lambda layers: receptive_field.side(layers, 9),
     ):
-        receptive_field.receptive_field([bad])
+        with pytest.raises(
+            ValueError, match=r"^Layer\(.*\): expected F, S, d of 1 or more"
+        ):
+            use([bad])
+
+
+def test_a_window_that_spans_more_than_there_is_is_named():
+    layers = [Layer(3), Layer(3, P=1, d=3)]  # 7 of 4 and two zeros
+    with pytest.raises(ValueError, match=r"^Layer\(.*\) spans 7 of 6 pixels$"):
+        receptive_field.side(layers, 6)
+    assert receptive_field.side(layers, 7) == 1
+
+
+def test_layers_under_which_no_field_grows_are_refused():
+    with pytest.raises(ValueError, match=r"^repeat has F = 1, expected at least 2$"):
+        receptive_field.layers_to_see(2, [], Layer(1))

@@ -197,6 +197,11 @@ def test_bad_input_is_named():
     for bad in (np.ones(3), np.ones((2, 3))):
         with pytest.raises(ValueError, match=r"wins has shape .*, want \(n, n\)"):
             o.fit_rewards(bad)
+    for bad in (np.zeros((2, 2)), np.array([[0.0, -1], [2, 0]])):
+        with pytest.raises(
+            ValueError, match=r"^wins has a count below 0, or none above"
+        ):
+            o.fit_rewards(bad)
     for eps in (0.0, 1.0):
         with pytest.raises(ValueError, match=f"eps is {eps}, want strictly between"):
             o.ppo_objective(np.ones(2), np.ones(2), eps)

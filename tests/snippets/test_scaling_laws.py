@@ -23,7 +23,7 @@ real_points = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def runs():
-    return sl.draw_runs(np.random.default_rng(7))
+    return sl.random_runs(np.random.default_rng(7))
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +145,9 @@ def test_one_step_of_bfgs_by_hand():
     x, value, steps = sl.bfgs(bowl, start, 0, 1e-9)
     assert (np.abs(x).max(), value[0], steps[0]) == (0, 0, 2)
     assert start.tolist() == [[3, 0]]  # left alone
+    at_optimum = np.zeros((1, 2))  # no slope, so no direction: nothing to do
+    x, value, steps = sl.bfgs(bowl, at_optimum, 0, 1e-9)
+    assert (x.tolist(), value[0], steps[0]) == ([[0, 0]], 0, 0)
 
 
 def test_a_step_is_halved_until_it_gains_enough():
@@ -283,7 +286,7 @@ def test_tight_is_meant_where_nothing_is_said(runs):
 def test_with_scipy_too_the_mean_stops_earlier_than_the_sum(seed):
     """The direction of what the page says, with the optimizer it is said of."""
     rng = np.random.default_rng(seed)
-    runs = sl.draw_runs(rng)
+    runs = sl.random_runs(rng)
     _, best = sl.fit(runs)
     starts = rng.permutation(sl.grid())[:25]
     ends = {
@@ -334,7 +337,7 @@ def test_width_and_runs_needed():
 
 
 def test_drawn_runs_are_of_the_surface_and_the_noise():
-    runs = sl.draw_runs(np.random.default_rng(0), 4000)
+    runs = sl.random_runs(np.random.default_rng(0), 4000)
     assert all(x.shape == (4000,) for x in runs)
     compute = 6 * runs.params * runs.tokens
     ratio = runs.tokens / runs.params
@@ -348,7 +351,7 @@ def test_drawn_runs_are_of_the_surface_and_the_noise():
     noise = np.log(runs.loss / surface)
     assert noise.std() == pytest.approx(0.0075, rel=0.04)
     assert abs(noise.mean()) < 4e-4
-    assert len(sl.draw_runs(np.random.default_rng(0)).loss) == 240
+    assert len(sl.random_runs(np.random.default_rng(0)).loss) == 240
 
 
 def test_the_constants_are_the_published_ones():
@@ -478,6 +481,15 @@ def test_the_program_tells_what_is_wrong_with_a_file(tmp_path, written, capsys):
         assert words in capsys.readouterr().err
 
 
+def test_one_resample_has_no_spread(tmp_path, runs, capsys):
+    path = saved(tmp_path / "mine.csv", runs)
+    with pytest.raises(SystemExit):
+        sl.main(["--points", path, "--resamples", "1"])
+    assert "resamples is 1, want at least 2" in capsys.readouterr().err
+    cloud = sl.bootstrap(runs, sl.EPOCH, np.random.default_rng(0), 2)
+    assert cloud.shape == (2, 5)
+
+
 # What the page says
 
 
@@ -521,7 +533,7 @@ def test_each_table_of_runs_is_fitted_as_told():
     for seed in (0, 4):
         result = sl.study()[seed]
         rng = np.random.default_rng(seed)
-        runs = sl.draw_runs(rng)
+        runs = sl.random_runs(rng)
         theta, value = sl.fit(runs)
         np.testing.assert_array_equal(result["theta"], theta)
         assert result["value"] == value

@@ -68,14 +68,14 @@ def test_no_time_changes_nothing():
 
 def test_discretize_names_what_is_wrong():
     one = np.ones(2)
-    for delta, A, got in [
-        (np.array([1, -0.5]), -one, "-0.5 and -1.0"),
-        (one, np.array([-1, 0.5]), "1.0 and 0.5"),
-        (one, np.array([-1, 0.0]), "1.0 and 0.0"),
+    for delta, A, least, largest in [
+        (np.array([1, -0.5]), -one, -0.5, -1.0),
+        (one, np.array([-1, 0.5]), 1.0, 0.5),
+        (one, np.array([-1, 0.0]), 1.0, 0.0),
     ]:
-        with pytest.raises(ValueError, match="want delta >= 0 and A < 0") as error:
+        got = f"the least delta is {least}, the largest A {largest}"
+        with pytest.raises(ValueError, match=f"^{got}: want delta >= 0 and A < 0$"):
             s.discretize(delta, A, one)
-        assert str(error.value).endswith(got)
     with pytest.raises(ValueError, match="method is 'tustin', want zoh, euler or"):
         s.discretize(one, -one, one, "tustin")
 
@@ -86,6 +86,12 @@ def test_discretize_names_what_is_wrong():
 def test_the_loop_by_hand():
     h = s.sequential_scan(np.array([9.0, 2, 3]), np.array([1.0, 10, 100]))
     assert h.tolist() == [1, 12, 136]
+
+
+@pytest.mark.parametrize("scan", [s.sequential_scan, s.associative_scan])
+def test_whole_numbers_written_do_not_cut_off_the_rest(scan):
+    h = scan(np.array([0.5, 0.5, 0.5]), np.array([1, 1, 1]))
+    assert h.tolist() == [1, 1.5, 1.75]
 
 
 def test_the_loop_equals_a_filter():
@@ -157,6 +163,16 @@ def test_no_step_sees_a_later_one_and_no_channel_another(layer):
     assert not moved[:, :5].any()
     assert not moved[:, :, [0, 2]].any()
     assert moved[:, 5:, 1].all()
+
+
+def test_a_layer_without_steps_is_refused(layer):
+    u, delta, A, B, C, D = layer
+    empty = [x[:, :0] for x in (u, delta, B, C)]
+    match = r"^u has shape \(2, 0, 3\), want \(b, l, d_in\) with l >= 1$"
+    with pytest.raises(ValueError, match=match):
+        s.selective_scan(*empty[:2], A, *empty[2:], D)
+    with pytest.raises(ValueError, match=r"^u has shape \(9, 3\), want"):
+        s.selective_scan(u[0], delta, A, B, C, D)
 
 
 def test_the_layer_names_the_shape_that_is_wrong(layer):

@@ -74,17 +74,17 @@ def test_counting_by_counting():
 # ---- recall --------------------------------------------------------------------------
 
 
-def test_draw_pairs():
-    keys, owner = memory.draw_pairs(2000, 3, 5, np.random.default_rng(0))
+def test_random_pairs():
+    keys, owner = memory.random_pairs(2000, 3, 5, np.random.default_rng(0))
     assert keys.shape == (2000, 3)
     assert owner.shape == (2000,)
     np.testing.assert_allclose((keys**2).sum(axis=1), 1, atol=1e-12)
     assert np.abs(keys.mean(axis=0)).max() < 0.05
     assert set(owner) == {0, 1, 2, 3, 4}
-    again, same = memory.draw_pairs(2000, 3, 5, np.random.default_rng(0))
+    again, same = memory.random_pairs(2000, 3, 5, np.random.default_rng(0))
     assert (again == keys).all()
     assert (same == owner).all()
-    keys, owner = memory.draw_pairs(1, 1, 2, np.random.default_rng(0))
+    keys, owner = memory.random_pairs(1, 1, 2, np.random.default_rng(0))
     assert keys.shape == (1, 1)
 
 
@@ -245,15 +245,15 @@ def test_what_the_page_says_of_recall_holds_for_every_draw(numbers):
             "vocab must be at least 2, got 1",
         ),
         (
-            lambda: memory.draw_pairs(0, 1, 2, np.random.default_rng(0)),
+            lambda: memory.random_pairs(0, 1, 2, np.random.default_rng(0)),
             "want n, d >= 1 and symbols >= 2, got 0, 1, 2",
         ),
         (
-            lambda: memory.draw_pairs(1, 0, 2, np.random.default_rng(0)),
+            lambda: memory.random_pairs(1, 0, 2, np.random.default_rng(0)),
             "want n, d >= 1 and symbols >= 2, got 1, 0, 2",
         ),
         (
-            lambda: memory.draw_pairs(1, 1, 1, np.random.default_rng(0)),
+            lambda: memory.random_pairs(1, 1, 1, np.random.default_rng(0)),
             "want n, d >= 1 and symbols >= 2, got 1, 1, 1",
         ),
     ],

@@ -223,6 +223,8 @@ def test_numbers_are_those_of_paper_and_pencil(numbers):
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="phi is 'tanh', expected 'sigmoid' or 'relu'"):
         ua.evaluate(random_net("tanh"), np.zeros(2))
+    with pytest.raises(ValueError, match=r"^phi is 'sigmoid', expected 'relu': its"):
+        ua.train(random_net("sigmoid"), np.zeros(2), np.zeros(2), 0.1, 1)
     with pytest.raises(ValueError, match="n is 0, expected at least 1"):
         ua.staircase(np.sin, 0, 1, 0)
     with pytest.raises(ValueError, match="expected at least two that rise"):

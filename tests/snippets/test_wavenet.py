@@ -26,8 +26,8 @@ def shaken(fuse=(2, 3), embedding=4, hidden=5, axes=(0, 1)):
         p.data += 0.4 * torch.randn(p.shape)
     for norm in model:
         if isinstance(norm, w.BatchNorm):
-            norm.mean = torch.randn(hidden)
-            norm.variance = torch.rand(hidden) + 0.2
+            norm.mean = torch.randn(1, 1, hidden)
+            norm.variance = torch.rand(1, 1, hidden) + 0.2
     return model.eval()
 
 
@@ -77,6 +77,14 @@ def test_normalization_equals_torch_in_training_and_after(double):
     assert ours.mean is kept
 
 
+def test_what_is_kept_is_saved_with_the_weights(double):
+    trained, _, _ = trained_norms((0, 1), 1)
+    fresh = w.BatchNorm(5)
+    fresh.load_state_dict(trained.state_dict())
+    x = torch.randn(2, 4, 5)
+    assert torch.equal(fresh.eval()(x), trained.eval()(x))
+
+
 def test_right_axes_are_the_default(double):
     torch.manual_seed(0)
     x = torch.randn(6, 4, 5)
@@ -115,7 +123,7 @@ def by_recursion(model, x):
         size = len(places) // n
         below = [node(level - 1, places[k * size : (k + 1) * size]) for k in range(n)]
         z = torch.cat(below, dim=1) @ linear.weight.T
-        z = (z - norm.mean) / (norm.variance + 1e-5) ** 0.5
+        z = (z - norm.mean[0]) / (norm.variance[0] + 1e-5) ** 0.5
         return torch.tanh(norm.gain * z + norm.bias)
 
     top = node(len(levels) // 4 - 1, range(x.shape[1]))
@@ -175,7 +183,8 @@ def test_moved_along_it_is_a_stack_of_dilated_convolutions(double):
         _, linear, norm, _ = model[1 + 4 * level : 5 + 4 * level]
         kernel = linear.weight.reshape(5, 2, -1).mT  # (out, in, neighbors)
         h = F.conv1d(h, kernel, dilation=2**level)
-        h = F.batch_norm(h, norm.mean, norm.variance, norm.gain, norm.bias).tanh()
+        kept = norm.mean[0, 0], norm.variance[0, 0]
+        h = F.batch_norm(h, *kept, norm.gain, norm.bias).tanh()
     want = h[0].T @ model[-1].weight.T + model[-1].bias
     torch.testing.assert_close(w.slide(model, ids), want, **TIGHT)
 
@@ -185,6 +194,21 @@ def test_with_the_fault_it_cannot_be_moved():
     model(torch.randint(27, (9, 4)))
     with pytest.raises(ValueError, match=r"^each place has its own statistics: the "):
         w.slide(model.eval(), torch.zeros(9, dtype=torch.long))
+
+
+def test_where_no_tree_stands_it_cannot_be_moved():
+    model = w.network((2, 3), 3, 4).eval()
+    for letters in (0, 1, 5):
+        match = f"^ids has {letters} letters, want as many as a tree has$"
+        with pytest.raises(ValueError, match=match):
+            w.slide(model, torch.zeros(letters, dtype=torch.long))
+    assert w.slide(model, torch.zeros(6, dtype=torch.long)).shape == (1, 27)
+
+
+def test_in_training_it_cannot_be_moved():
+    """Its norms would take the statistics of the text, and change what they keep."""
+    with pytest.raises(ValueError, match=r"^model is in training, want it after"):
+        w.slide(w.network(), torch.zeros(9, dtype=torch.long))
 
 
 def test_products_are_those_of_the_layers():
@@ -292,13 +316,10 @@ def test_counts(results):
     assert results["products_tree"] == moved + 3 * levels[0] + levels[1]
 
 
-@pytest.mark.parametrize(("axes", "key"), [((0, 1), "statistics"), ((0,), "_fault")])
-def test_statistics_are_those_that_a_network_keeps(results, axes, key):
-    model = w.network(axes=axes)
-    model(torch.randint(27, (3, 8)))
-    norms = [m for m in model if isinstance(m, w.BatchNorm)]
-    kept = sum(m.mean.numel() + m.variance.numel() for m in norms)
-    assert results["statistics" + key.removeprefix("statistics")] == kept
+def test_statistics_by_hand(results):
+    """Mean and variance of 68 channels in three levels; of 4 + 2 + 1 places, each."""
+    assert results["statistics"] == 3 * 2 * 68
+    assert results["statistics_fault"] == (4 + 2 + 1) * 2 * 68
 
 
 def test_every_seed_prefers_the_tree_and_minds_the_fault(results):
