@@ -76,6 +76,7 @@ def test_split_and_encode_by_hand():
 
 def test_vocabulary_may_be_larger_than_the_text():
     assert len(word_rnn.build_vocabulary([["a", "b"]], 8000)) == 5
+    assert word_rnn.build_vocabulary([["b", "a", "a"]], 4)[3:] == ["a"]  # the smallest
     assert word_rnn.split("") == []
 
 
@@ -337,8 +338,12 @@ def test_bad_input_says_what_is_wrong(case):
         (b"caf\xe9", (), "'utf-8' codec can't decode"),
         (b"a text.", ("--vocabulary", "3"), "vocabulary must have >= 4 words"),
         (b"a text.", ("--hidden", "0"), "H >= 1 units"),
-        (b"a text.", ("--epochs", "0"), "epochs must be >= 1"),
-        (b"a text.", ("--seed", "-1"), "seed >= 0"),
+        (
+            b"a text.",
+            ("--epochs", "0"),
+            "epochs must be >= 1 and seed >= 0, got 0 and 0",
+        ),
+        (b"a text.", ("--seed", "-1"), "seed >= 0, got 10 and -1"),
         (b"a text.", ("--lr", "0"), "lr be > 0"),
         (b"a text.", ("--lr", "fast"), "invalid float value: 'fast'"),
     ],
