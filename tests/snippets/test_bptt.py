@@ -374,6 +374,7 @@ def test_a_band_shows_the_median_and_the_range():
     assert corners == {(6, 1), (6, 4), (7, 3), (7, 9)}
     face = to_rgba("C3", alpha=0.25)
     np.testing.assert_allclose(area.get_facecolor()[0], face, atol=0.01)
+    assert area.get_linewidth() == [0]  # no edge that would look like a line
     plt.close(fig)
 
 
