@@ -168,6 +168,7 @@ def test_the_updates_around_the_wall(out):
         for n in range(36, 44):
             assert out[f"update_{n}_{rule}_error"] == errors[n]
             assert out[f"update_{n}_{rule}_norm"] == norms[n]
+    assert sum(name.startswith("update_") for name in out) == 2 * 2 * 8
     # over it and back, then on it, and from there far off or a short way
     assert out["update_38_plain_error"] > 0.3 > out["update_38_plain_norm"]
     assert out["update_39_plain_error"] < 0.02
