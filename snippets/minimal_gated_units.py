@@ -332,10 +332,8 @@ def hold_marked(
 # %% [markdown]
 # ## Figures
 
+
 # %%
-LABELS = {"gru": "GRU", "mgu": "MGU", "mgu1": "MGU1", "mgu2": "MGU2", "mgu3": "MGU3"}
-
-
 def draw_digits() -> None:
     """Ten digits of the training data: dark strokes on a noisy ground, each at another
     place of its nine by seven pixels. All are readable, some with effort.
@@ -365,13 +363,14 @@ def draw_accuracy() -> None:
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for k, (cell, label) in enumerate(LABELS.items()):
+    for k, cell in enumerate(GATES):
         values = accuracies(cell)
         x = count(cell, UNITS, COLUMNS)
         ax.plot([x] * SEEDS, values, "o", color=f"C{k}")
         offset = (0, -14) if cell == "mgu2" else (0, 8)
         place = values.min() if cell == "mgu2" else values.max()
-        ax.annotate(label, (x, place), offset, textcoords="offset points", ha="center")
+        name = cell.upper()
+        ax.annotate(name, (x, place), offset, textcoords="offset points", ha="center")
     ax.set(xlabel="parameters of the layer", ylabel="accuracy", ylim=(0.4, 0.9))
 
 
@@ -390,7 +389,7 @@ def draw_reaction() -> None:
 
     _, ax = plt.subplots(figsize=(6.4, 3.0), layout="constrained")
     for k, cell in enumerate(("mgu", "mgu1", "mgu2", "mgu3")):
-        ax.plot(reaction(cell), "os^d"[k] + "-", color=f"C{k}", label=LABELS[cell])
+        ax.plot(reaction(cell), "os^d"[k] + "-", color=f"C{k}", label=cell.upper())
     ax.axvline(2, color="C4", linestyle=":")
     ax.set(xlabel="step; the input differs at step 2", ylabel="change of the gate")
     ax.legend()

@@ -209,8 +209,8 @@ def singular_values(init: str, n: int = 200) -> tuple[np.ndarray, np.ndarray]:
     x = np.stack([rng.standard_normal((n, 1)) for rng in rngs])  # (S, n, 1)
     _, y = forward(W, x, "tanh")  # (5, S, n, 1)
     jacobians = slope("tanh", y) * W  # da^l / da^(l-1)  (5, S, n, n)
-    of_weights = np.linalg.svd(W[0], compute_uv=False).mean(axis=-1)  # (S,)
-    return of_weights, np.linalg.svd(jacobians, compute_uv=False).mean(axis=-1)
+    of_weights = np.linalg.svdvals(W[0]).mean(axis=-1)  # (S,)
+    return of_weights, np.linalg.svdvals(jacobians).mean(axis=-1)  # (5, S)
 
 
 # %% [markdown]

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgba
 
 import bptt
 
@@ -18,6 +20,11 @@ def case():
     p = {name: 0.8 * rng.standard_normal(shape) for name, shape in shapes.items()}
     x, y = rng.integers(0, C, (2, T, B))
     return p, x, y
+
+
+@pytest.fixture(scope="module")
+def page_numbers():
+    return bptt.numbers()
 
 
 def torch_errors(p, x, y, copies):
@@ -249,8 +256,8 @@ def test_the_rhyme():
     )
 
 
-def test_what_training_does_holds_for_every_seed():
-    n = bptt.numbers()
+def test_what_training_does_holds_for_every_seed(page_numbers):
+    n = page_numbers
     start, trained, x, y = bptt.models()
     assert y.shape == x.shape == (20, 23)
     np.testing.assert_array_equal(y[:-1], x[1:])  # the word that follows
@@ -290,8 +297,89 @@ def test_the_same_data_and_steps_in_torch(monkeypatch):
         np.testing.assert_allclose(trained[name][0], w.detach(), **TIGHT)
 
 
-def test_numbers_that_can_be_had_on_paper():
-    n = bptt.numbers()
+def test_the_sentence_of_part_2_is_shifted_by_one():
+    assert bptt.X17.shape == bptt.Y17.shape == (10, 1)
+    np.testing.assert_array_equal(bptt.X17[1:], bptt.Y17[:-1])
+    assert (bptt.X17[0], bptt.Y17[-1]) == (0, 1)  # the start and the end
+
+
+def test_the_numbers_of_the_start(page_numbers):
+    """From the gradient's definition and from whole matrices."""
+    n, p = page_numbers, bptt.tutorial_params()
+    delta, dW = bptt.terms(p, bptt.X17, bptt.Y17)
+    for k in range(4):
+        assert n[f"e3_delta_{k}"] == pytest.approx(np.sqrt((delta[3, k] ** 2).sum()))
+        assert n[f"e3_term_{k}"] == pytest.approx(np.sqrt((dW[3, k] ** 2).sum()))
+    for k in range(10):
+        assert n[f"e9_delta_{k}"] == pytest.approx(np.sqrt((delta[9, k] ** 2).sum()))
+    full = bptt.bptt(p, bptt.X17, bptt.Y17)[1]["W"]
+    for d in range(6):
+        far = sum(dW[t, k] for t in range(10) for k in range(10) if t - k > d)
+        lost = np.linalg.norm(far) / np.linalg.norm(full)
+        assert n[f"start_truncation_{d}"] == pytest.approx(lost, rel=1e-9)
+    J = bptt.jacobians(p, bptt.forward(p, bptt.X17)[0])[:, 0]  # (T, H, H)
+    largest = max(np.linalg.svd(j, compute_uv=False)[0] for j in J)
+    assert n["start_jacobian_max"] == pytest.approx(largest)
+    assert n["start_norm_W"] == pytest.approx(np.linalg.norm(p["W"], 2))
+    for steps in (1, 2, 9):
+        product = np.linalg.multi_dot([np.eye(100), *J[: 9 - steps : -1]])
+        norm = np.linalg.norm(product, 2)
+        assert n[f"start_product_{steps}"] == pytest.approx(norm, rel=1e-9)
+
+
+def test_the_numbers_sum_up_the_five_models(page_numbers):
+    n = page_numbers
+    start, trained, x, y = bptt.models()
+    keys = set()
+    for stage, q in (("fresh", start), ("trained", trained)):
+        s, y_hat = bptt.forward(q, x)
+        J = bptt.jacobians(q, s)
+        products = bptt.product_norms(J)
+        delta, dW = bptt.terms(q, x, y)
+        of_each = {name: [] for name in ("loss_nats", "norm_W", "jacobian_max")}
+        of_each |= {f"product_{k}": [] for k in (1, 5, 10)} | {"state_size": []}
+        of_each |= {f"{k}_{d}": [] for k in ("truncation", "reach") for d in (0, 4, 8)}
+        right = np.take_along_axis(y_hat, y[:, None, :, None], axis=-1)
+        for seed in range(5):
+            of_each["loss_nats"].append(-np.log(right[:, seed]).mean())
+            of_each["norm_W"].append(np.linalg.norm(q["W"][seed], 2))
+            largest = np.linalg.svd(J[:, seed], compute_uv=False).max()
+            of_each["jacobian_max"].append(largest)
+            of_each["state_size"].append(np.mean(np.abs(s[:20, seed])))
+            for k in (1, 5, 10):
+                of_each[f"product_{k}"].append(np.median(products[k - 1, seed]))
+            for d in (0, 4, 8):
+                lost = bptt.truncation_error(dW[:, :, seed])[d]
+                of_each[f"truncation_{d}"].append(lost)
+                of_each[f"reach_{d}"].append(bptt.reach(delta[:, :, seed])[d])
+        for name, values in of_each.items():
+            low, _, middle, _, high = sorted(values)
+            summary = {"min": low, "median": middle, "max": high}
+            for kind, value in summary.items():
+                key = f"{stage}_{name}_{kind}"
+                assert n[key] == pytest.approx(value, rel=1e-9), key
+                keys.add(key)
+    assert {key for key in n if key.startswith(("fresh", "trained"))} == keys
+    assert (n["words"], n["vocabulary"]) == (len(bptt.rhyme()), len(set(bptt.rhyme())))
+
+
+def test_a_band_shows_the_median_and_the_range():
+    values = np.array([[1.0, 4.0, 2.0], [3.0, 9.0, 5.0]])
+    fig, ax = plt.subplots()
+    bptt.band(np.array([6, 7]), values, "name", "C3")
+    (line,), (area,) = ax.lines, ax.collections
+    assert line.get_xydata().tolist() == [[6, 2], [7, 5]]
+    assert (line.get_label(), line.get_color()) == ("name", "C3")
+    corners = {tuple(corner) for corner in area.get_paths()[0].vertices}
+    assert corners == {(6, 1), (6, 4), (7, 3), (7, 9)}
+    face = to_rgba("C3", alpha=0.25)
+    np.testing.assert_allclose(area.get_facecolor()[0], face, atol=0.01)
+    assert area.get_linewidth() == [0]  # no edge that would look like a line
+    plt.close(fig)
+
+
+def test_numbers_that_can_be_had_on_paper(page_numbers):
+    n = page_numbers
     assert n["tanh_slope_max"] == 1
     assert n["sigmoid_slope_max"] == 0.25
     assert n["e3_term_0"] == 0

@@ -140,16 +140,26 @@ def test_clipping_side_by_side_equals_one_by_one():
 def test_the_path_of_the_figures(out):
     """The unclipped run is thrown once, saturates, and never moves again."""
     path, errors, norms = gc.descend(*gc.START)
+    assert path.shape == (301, 2)
+    assert len(errors) == len(norms) == 301
+    assert path[0].tolist() == [5.2, -2.3]
+    assert (out["path_start_w"], out["path_start_b"]) == (5.2, -2.3)
     peak = int(out["path_plain_peak_update"])
     assert norms[peak] == norms.max() > 500
     np.testing.assert_array_equal(path[peak + 1], path[-1])
     assert errors[-1] == pytest.approx(0.3**2, abs=1e-12)  # sigma(x_50) = 1
+    assert out["path_plain_end_error"] == errors[-1]
+    assert out["path_plain_peak_gradient"] == norms.max()
+    end = out["path_plain_end_w"], out["path_plain_end_b"]
+    assert end == pytest.approx(tuple(path[-1]), rel=1e-12)
     assert out["path_plain_longest_step"] == pytest.approx(0.1 * norms.max())
     clipped, errors, norms = gc.descend(*gc.START, "norm")
     np.testing.assert_allclose(clipped[: peak + 1], path[: peak + 1], rtol=1e-9)
     assert norms[peak] > 500  # the wall is as steep; only the step is short
     assert np.median(errors[-50:]) < 5e-3
     assert out["path_norm_end_w"] == pytest.approx(4.39, abs=0.05)
+    end = out["path_norm_end_w"], out["path_norm_end_b"]
+    assert end == pytest.approx(tuple(clipped[-1]), rel=1e-12)
 
 
 def test_the_updates_around_the_wall(out):
@@ -158,6 +168,7 @@ def test_the_updates_around_the_wall(out):
         for n in range(36, 44):
             assert out[f"update_{n}_{rule}_error"] == errors[n]
             assert out[f"update_{n}_{rule}_norm"] == norms[n]
+    assert sum(name.startswith("update_") for name in out) == 2 * 2 * 8
     # over it and back, then on it, and from there far off or a short way
     assert out["update_38_plain_error"] > 0.3 > out["update_38_plain_norm"]
     assert out["update_39_plain_error"] < 0.02
@@ -192,13 +203,57 @@ def test_what_holds_for_every_seed(monkeypatch, shift):
     assert (strong["share_solved"] < 0.1).all()
 
 
+def test_outcomes_of_a_made_up_descent(monkeypatch):
+    """Of 60 starts of each of five seeds a few solve, stick, pass or are thrown."""
+    errors = np.full((4, 5, 60), 0.5)
+    errors[1:, :, :3] = 9e-4  # reached, and kept
+    errors[2, :, 3:9] = 9e-4  # reached, and left again
+    errors[-1, :, 9] = 1e-3  # almost
+    errors[-1, 2, 9] = 9e-4  # only at the end, and for the third seed alone
+    errors[-1, :, 10:14] = 0.09 + 9e-4  # stuck: sigma = 1 or close to it
+    errors[-1, :, 14] = 0.09 + 2e-3
+    path = np.zeros((4, 2, 5, 60))
+    path[2:, :, :, :12] = 0.8  # a step of 0.8 sqrt 2
+    path[1, 0, :, 12:20] = 1  # there and back, by no more than 1
+    path[-1, 0] += np.arange(60)
+    path[-2, 0] += np.arange(60)
+    path[1, 0] += np.arange(60)
+    path[0, 0] += np.arange(60)
+    seen = []
+
+    def descend(w, b, rule, strength):
+        seen.append((w, b, rule, strength))
+        return path, errors, None
+
+    monkeypatch.setattr(gc, "descend", descend)
+    got = gc.outcomes.__wrapped__("l2_0.2")
+    assert got.keys() == set(SHARES)
+    sixtieths = {name: (got[name] * 60).round(9).tolist() for name in SHARES[:4]}
+    assert sixtieths == {
+        "share_reached": [9, 9, 10, 9, 9],
+        "share_solved": [3, 3, 4, 3, 3],
+        "share_stuck": [4] * 5,
+        "thrown": [12] * 5,
+    }
+    assert got["weight_after"].tolist() == [29.5] * 5
+    ((w, b, rule, strength),) = seen
+    assert (rule, strength) == ("L2", 0.2)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        np.testing.assert_array_equal(w[seed], rng.uniform(4, 6.5, 60))
+        np.testing.assert_array_equal(b[seed], rng.uniform(-3.2, -1.8, 60))
+
+
 def test_outcomes_are_shares_by_seed(out):
+    assert (out["starts"], out["seeds"], out["updates"]) == (60, 5, 300)
     for name in gc.RULES:
         for what, values in gc.outcomes(name).items():
             assert what in SHARES
             assert values.shape == (5,)
             key = f"{what}_{name.replace('.', '')}"
-            assert out[f"{key}_min"] <= out[f"{key}_median"] <= out[f"{key}_max"]
+            low, _, middle, _, high = sorted(values)
+            summary = {"min": low, "median": middle, "max": high}
+            assert {kind: out[f"{key}_{kind}"] for kind in summary} == summary
             if what != "weight_after":
                 assert ((values >= 0) & (values <= 1)).all()
 
@@ -223,6 +278,7 @@ def test_latch_rests_at_its_fixed_point(w):
 
 def test_latch_forgets_at_one_and_below(out):
     assert out["latch_9"] < 1e-40
+    assert out["latch_9"] == gc.latch(0.9, 1000) < gc.latch(0.9, 999)
     # at w = 1:  x_t is close to sqrt(3 / (2 t))
     assert out["latch_10"] == pytest.approx(np.sqrt(1.5 / 1000), rel=0.01)
 

@@ -12,6 +12,11 @@ TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 S, V, H = 2, 5, 4
 
 
+@pytest.fixture(scope="module")
+def out():
+    return mt.numbers()
+
+
 @pytest.fixture(params=mt.UNITS)
 def case(request):
     """Random weights and biases, a word of nine letters."""
@@ -153,6 +158,16 @@ def test_letters_needed(word, needed):
         assert mt.best_with_window(word, needed - 1)[0] > 0
 
 
+def test_the_words_differ_in_their_ls_alone():
+    assert list(mt.WORDS) == ["neuron", "hello", "l8", "l16"]
+    assert mt.WORDS["neuron"] == "neuron"
+    for name, n in (("hello", 2), ("l8", 8), ("l16", 16)):
+        word = mt.WORDS[name]
+        assert (word[:2], word[-1], word.count("l")) == ("he", "o", n)
+        assert len(word) == n + 3
+        assert mt.letters_needed(word) == n  # so many l's tell the last from the rest
+
+
 def test_no_network_without_memory_beats_the_count_and_training_gets_there():
     for word in mt.WORDS.values():
         bound, best = mt.best_with_window(word)
@@ -188,8 +203,53 @@ def test_sixteen_ls_part_the_lstm_from_the_rnn():
     assert lstm.max() < rnn.min()
 
 
-def test_numbers_that_can_be_had_on_paper():
-    out = mt.numbers()
+def test_results_are_those_of_ten_seeds_after_300_updates_at_a_rate_of_0_03():
+    x, targets = mt.encode("neuron")
+    p = mt.init_params("none", 5, 18, [np.random.default_rng(s) for s in range(10)])
+    mt.train(p, "none", "neuron", 300, 0.03)
+    nats, right = mt.results_of("none", "neuron")
+    assert nats.shape == right.shape == (10,)
+    loss, _ = mt.loss_and_gradients(p, "none", x, targets)
+    np.testing.assert_allclose(nats, loss, rtol=1e-12)
+
+
+def test_numbers_sum_up_the_results(out):
+    of_words = {"bound_nats", "bound_right", "letters_needed"}
+    keys = {f"{name}_{what}" for name in (*mt.WORDS, "neuron_end") for what in of_words}
+    for name, word in mt.WORDS.items():
+        bounds = out[f"{name}_bound_nats"], out[f"{name}_bound_right"]
+        assert bounds == mt.best_with_window(word)
+        for kind in mt.UNITS:
+            nats, right = (sorted(v.tolist()) for v in mt.results_of(kind, word))
+            key = f"nats_{name}_{kind}"
+            assert out[f"{key}_min"] == nats[0]
+            assert out[f"{key}_median"] == pytest.approx((nats[4] + nats[5]) / 2)
+            assert out[f"{key}_max"] == nats[9]
+            assert out[f"solved_{name}_{kind}"] == right.count(1.0)
+            keys |= {f"{key}_min", f"{key}_median", f"{key}_max"}
+            keys |= {f"solved_{name}_{kind}", f"units_{kind}", f"parameters_{kind}"}
+    keys |= {"seeds", "updates", "banana_letters_needed"}
+    assert out.keys() == keys | {"lstm_gates", "gate_shut", "gate_open"}
+    assert (out["seeds"], out["updates"]) == (10, 300)
+
+
+def test_the_lstm_has_the_units_that_come_closest_to_the_rnns_parameters(out):
+    assert out["units_none"] == out["units_rnn"]
+    of_rnn = out["parameters_rnn"]
+
+    def gap(n):
+        p = mt.init_params("lstm", 4, n, [np.random.default_rng(0)])
+        return abs(sum(w.size for w in p.values()) - of_rnn)
+
+    assert gap(out["units_lstm"]) == min(gap(n) for n in range(1, 20))
+
+
+def test_numbers_that_can_be_had_on_paper(out):
+    needed = {"neuron": 1, "hello": 2, "l8": 8, "l16": 16, "neuron_end": 2, "banana": 4}
+    for name, n in needed.items():
+        assert out[f"{name}_letters_needed"] == n
+    assert out["neuron_end_bound_right"] == pytest.approx(5 / 6)
+    assert (out["gate_shut"], out["gate_open"]) == (0, 1)
     assert out["neuron_end_bound_nats"] == pytest.approx(2 * math.log(2) / 6)
     assert out["l16_bound_right"] == pytest.approx(17 / 18)
     # 16 l's are read, 15 of them followed by l

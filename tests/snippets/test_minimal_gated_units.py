@@ -143,6 +143,16 @@ def test_when_the_gate_hears_of_the_input():
         assert (moved[3:] > 0).all() == (cell != "mgu3")
 
 
+def test_a_shift_of_every_pixel_by_one_adds_the_columns_of_w_inside_the_sigma():
+    rng = np.random.default_rng(0)
+    p = mgu.init_params("mgu", 16, 7, 10, [rng])
+    x = rng.standard_normal((6, 1, 1, 7))
+    h = mgu.forward(p, x)[1][2][0]  # the state before step 2
+    a = x[2] @ p["W_f"] + h @ p["U_f"]
+    moved = np.abs(expit(a + p["W_f"].sum(axis=1)) - expit(a)).max()
+    assert mgu.reaction("mgu")[2] == pytest.approx(moved, rel=1e-12)
+
+
 def test_the_first_gate_of_mgu2_is_one_half_whatever_its_weights(out):
     p, x, _ = fresh("mgu2")
     np.testing.assert_array_equal(mgu.forward(p, x)[1][0][1], 0.5)
@@ -195,6 +205,40 @@ def test_every_count_that_zhou_et_al_print(out):
     assert out["adding_mgu_with_start"] == 41_400
 
 
+def test_what_a_layer_saves_and_what_the_adding_task_takes(out):
+    """By hand at n = 100: a matrix of each kind, and a bias, fewer than the MGU."""
+    for m, mgu_has in ((28, 25_800), (1, 20_400)):
+        assert out[f"parameters_mgu_n100_m{m}"] == mgu_has
+        assert out[f"parameters_gru_n100_m{m}"] == 1.5 * mgu_has
+        dropped = {"mgu": 0, "mgu1": 100 * m, "mgu2": 100 * (m + 1)}
+        for cell, fewer in (dropped | {"mgu3": 100 * (100 + m)}).items():
+            assert out[f"parameters_{cell}_n100_m{m}"] == mgu_has - fewer
+            saved = out[f"saved_{cell}_n100_m{m}"]
+            assert saved == pytest.approx(fewer / mgu_has)
+    assert (out["adding_gru"], out["adding_mgu"]) == (61_800, 41_200)
+
+
+def test_the_numbers_sum_up_the_runs(out):
+    made_by_hand = {key for key in out if key.startswith(("ptb_", "adding_", "held_"))}
+    sizes = {"seeds": 5, "units": 16, "updates": 120, "batch": 32, "noise": 0.3}
+    assert {name: out[name] for name in sizes} == sizes
+    keys = sizes.keys() | {"first_gate_mgu2"}
+    for cell in mgu.GATES:
+        low, _, middle, _, high = sorted(mgu.accuracies(cell))
+        for kind, value in (("min", low), ("median", middle), ("max", high)):
+            assert out[f"accuracy_{cell}_{kind}"] == value
+            keys.add(f"accuracy_{cell}_{kind}")
+        keys |= {f"parameters_{cell}_n{end}" for end in ("100_m28", "100_m1", "16_m7")}
+        assert out[f"parameters_{cell}_n16_m7"] == mgu.count(cell, 16, 7)
+        if cell != "gru":
+            moved = mgu.reaction(cell)
+            for when, step in (("at_once", 2), ("later", 3)):
+                assert out[f"gate_moves_{when}_{cell}"] == moved[step]
+                keys.add(f"gate_moves_{when}_{cell}")
+            keys |= {f"saved_{cell}_n100_m{m}" for m in (28, 1)}
+    assert out.keys() - made_by_hand == keys
+
+
 # the digits
 
 
@@ -240,7 +284,7 @@ def test_training_equals_adam_in_torch(cell):
     q = as_torch(p)
     adam = torch.optim.Adam(q.values(), lr=0.05)
     for _ in range(3):
-        x, y = mgu.make_digits(rngs, mgu.BATCH, mgu.NOISE)
+        x, y = mgu.make_digits(rngs, 32, 0.3)
         adam.zero_grad()
         torch_loss(torch_scores(cell, q, torch.from_numpy(x)), y).sum().backward()
         adam.step()
@@ -269,8 +313,8 @@ def test_what_holds_for_every_seed():
 
 
 def test_accuracies_are_those_of_the_trained_models_on_fresh_digits():
-    p, rngs = mgu.train("mgu2")
-    x, y = mgu.make_digits(rngs, 1000, mgu.NOISE)
+    p, rngs = mgu.train("mgu2", n=16, updates=120, lr=0.05)
+    x, y = mgu.make_digits(rngs, 1000, 0.3)
     scores, _ = mgu.forward(p, x)
     right = [np.mean(np.argmax(scores[s], axis=1) == y[s]) for s in range(mgu.SEEDS)]
     np.testing.assert_allclose(mgu.accuracies("mgu2"), right, rtol=0, atol=1e-12)
@@ -338,11 +382,8 @@ def test_which_cell_can_be_made_to_obey_the_mark(out):
     late = mgu.hold_marked("mgu1", 20, 8, -4, [1, 4])
     assert late["gate"].round().tolist() == [0, 0, 1, 0, 0, 1, 0, 0]
     assert late["state"][[2, 5]] == pytest.approx(held["candidate"][[2, 5]], abs=0.02)
-    for cell in (
-        "mgu1",
-        "mgu2",
-        "mgu3",
-    ):  # whatever is set, a mark is not heard in time
+    # whatever is set, a mark is not heard in time
+    for cell in ("mgu1", "mgu2", "mgu3"):
         for u, b in ((8, -4), (-20, 3), (0, 0)):
             marked, bare = (mgu.hold_marked(cell, 9, u, b, m) for m in ([5], []))
             assert marked["state"][5] == bare["state"][5]

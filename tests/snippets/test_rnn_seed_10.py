@@ -123,6 +123,28 @@ def test_an_untrained_network_is_nearly_guessing(page_numbers):
 
 def test_the_printed_sentence_is_shifted_by_one():
     np.testing.assert_array_equal(rnn.X[1:], rnn.Y[:-1])
+    assert (rnn.X[0], rnn.Y[-1]) == (0, 1)  # the start and the end
+    assert rnn.X.shape == rnn.Y.shape == (10,)
+
+
+def test_the_numbers_of_the_untrained_network(page_numbers):
+    p = rnn.init_params(8000, 100, np.random.RandomState(10))
+    loss, probabilities = 0.0, []
+    s = np.zeros(100)
+    for word, following in zip(rnn.X, rnn.Y, strict=True):
+        s = np.tanh(p["U"][:, word] + p["W"] @ s)
+        probabilities.append(torch.softmax(torch.from_numpy(p["V"] @ s), 0).numpy())
+        loss -= math.log(probabilities[-1][following])
+    expected = {
+        "parameters": 2 * 8000 * 100 + 100 * 100,
+        "output_share": 80 / 81,
+        "loss_per_word": loss / 10,
+        "o_smallest": np.min(probabilities),
+        "o_largest": np.max(probabilities),
+        "log_100": 2 * math.log(10),
+    }
+    for name, value in expected.items():
+        assert page_numbers[name] == pytest.approx(value, rel=1e-9), name
 
 
 # the gradient check
@@ -135,6 +157,16 @@ def test_check_compares_only_words_that_were_read(page_numbers):
     assert page_numbers["check_undefined"] == 1000 - 40
     assert page_numbers["check_flagged"] == 0
     assert page_numbers["check_worst"] < 1e-4
+    # told that every gradient is NaN, the source's comparison has nothing to say
+    assert page_numbers["check_flagged_all_nan"] == 0
+    p = rnn.init_params(100, 10, np.random.RandomState(10))
+    loss, _ = torch_gradients(p, range(4), range(1, 5), 1000)
+    assert page_numbers["check_loss_per_word"] == pytest.approx(loss / 4)
+
+
+def test_what_is_flagged_is_above_one_per_cent():
+    errors = np.array([0.01, 0.0100001, 1.0, np.nan, 0.0])
+    assert rnn.flagged_as_in_source(errors) == 2
 
 
 def test_check_is_blind_to_nan_and_only_to_nan(case):
@@ -216,6 +248,35 @@ def test_plateau_goes_with_the_range_of_u_for_every_seed(page_numbers):
     assert 10 * page_numbers[small] < page_numbers[large]
 
 
+def test_the_descents_are_those_of_seeds_10_to_14():
+    for one_hot in (False, True):
+        runs = rnn.descents(one_hot)
+        assert len(runs) == 5
+        for seed, (losses, sizes) in enumerate(runs, start=10):
+            p = rnn.init_params(2000, 100, np.random.RandomState(seed))
+            p = rnn.one_hot_scale(p) if one_hot else p
+            again = rnn.descend(p, 2, lr=0.005)
+            np.testing.assert_allclose(losses[:2], again[0], rtol=1e-12)
+            np.testing.assert_allclose(sizes[:2], again[1], rtol=1e-12)
+
+
+def test_the_numbers_sum_up_five_seeds(page_numbers):
+    expected = {"truncation_error_4": []}
+    for seed in range(10, 15):
+        p = rnn.init_params(8000, 100, np.random.RandomState(seed))
+        expected["truncation_error_4"].append(rnn.truncation_error(p, 4))
+    assert page_numbers["truncation_error_4"] == expected["truncation_error_4"][0]
+    for name, one_hot in (("source", False), ("one_hot", True)):
+        runs, goal = rnn.descents(one_hot), math.log(2000) / 2
+        steps = [next(n for n, v in enumerate(loss) if v < goal) for loss, _ in runs]
+        expected[f"steps_to_half_{name}"] = steps
+        expected[f"first_state_{name}"] = [sizes[0] for _, sizes in runs]
+    for name, values in expected.items():
+        low, _, middle, _, high = sorted(values)
+        for kind, value in (("min", low), ("median", middle), ("max", high)):
+            assert page_numbers[f"{name}_{kind}"] == pytest.approx(value, rel=1e-12)
+
+
 # bad input
 
 
@@ -231,3 +292,4 @@ def test_bad_input_says_what_is_wrong(case):
     for sizes in ((0, 3), (3, 0)):
         with pytest.raises(ValueError, match="C and H must be >= 1"):
             rnn.init_params(*sizes, np.random.RandomState(0))
+    assert rnn.init_params(1, 1, np.random.RandomState(0))["U"].shape == (1, 1)

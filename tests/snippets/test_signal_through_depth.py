@@ -171,6 +171,46 @@ def test_what_holds_for_every_seed(out):
     assert out["relu_he_scaled_max"] < 4
 
 
+def summary(values):
+    """Of five seeds: what a name ends in -> value."""
+    low, _, middle, _, high = sorted(values)
+    return {"min": low, "median": middle, "max": high}
+
+
+def test_which_layer_each_number_is_of(out):
+    """Layer 0 is the input, so a gradient there has come through all thirty."""
+    assert (out["depth"], out["width"], out["seeds"]) == (30, 100, 5)
+    expected = {}
+    for activation, init in (*std.PLAIN, ("sigmoid", "unit")):
+        sizes = std.through_depth(activation, init)
+        assert len(sizes["signal"]) == len(sizes["gradient"]) == 31
+        name = f"{activation}_{init}"
+        expected[f"{name}_signal_10"] = sizes["signal"][10]
+        expected[f"{name}_gradient_30"] = sizes["gradient"][0]
+        for kind in ("min", "median", "max"):  # thirty factors
+            gradient = out[f"{name}_factor_{kind}"] ** 30
+            assert out[f"{name}_gradient_30_{kind}"] == pytest.approx(gradient)
+    weights = std.through_depth("tanh", "default")["weights"]
+    expected["tanh_default_weights_ratio"] = weights[0] / weights[29]
+    sizes = std.through_depth("relu", "he")
+    expected["relu_he_rms"] = sizes["rms"][30]
+    expected["relu_he_signal"] = sizes["signal"][30]
+    squares = (sizes["rms"][30] / sizes["rms"][0]) ** 2
+    expected["relu_he_square_per_layer"] = squares ** (1 / 30)
+    for activation, init in (("tanh", "default"), ("relu", "he")):
+        for name, residual in (("shortcut", 1.0), ("scaled", 30**-0.5)):
+            sizes = std.through_depth(activation, init, residual)
+            expected[f"{activation}_{init}_{name}"] = sizes["gradient"][0]
+    for init in ("default", "glorot"):
+        of_weights, of_layers = std.singular_values(init)
+        expected[f"singular_{init}"] = of_weights
+        for kind, function in (("min", np.min), ("max", np.max), ("median", np.median)):
+            assert out[f"singular_{init}_tanh_{kind}"] == function(of_layers)
+    for name, values in expected.items():
+        for kind, value in summary(values).items():
+            assert out[f"{name}_{kind}"] == pytest.approx(value, rel=1e-9), name
+
+
 def test_a_linear_shortcut_grows_by_one_plus_the_gain():
     """ReLU on positive numbers is linear: there the variance formula holds."""
     rngs = [np.random.default_rng(s) for s in range(40)]
@@ -231,9 +271,20 @@ def test_chain_ratios_equal_autograd():
     np.testing.assert_allclose(ours, expected, **TIGHT)
 
 
+def test_the_chains_of_the_page(out):
+    ratios = [std.chain_ratios(20_000, np.random.default_rng(s)) for s in range(5)]
+    for kind, value in summary([np.median(r) for r in ratios]).items():
+        assert out[f"chain_ratio_{kind}"] == pytest.approx(value)
+    shares = [np.count_nonzero(16 * r < 1) / 20_000 for r in ratios]
+    for kind, value in summary(shares).items():
+        assert out[f"chain_share_below_16th_{kind}"] == pytest.approx(value)
+
+
 def test_numbers_that_can_be_had_on_paper(out):
     assert out["largest_slope_sigmoid"] == 0.25
     assert out["largest_slope_tanh"] == 1
+    drawn = np.random.default_rng(0).uniform(-0.1, 0.1, 30 * 100 * 100)
+    assert out["n_var_default"] == pytest.approx(100 * drawn.var())
     assert out["n_var_default"] == pytest.approx(1 / 3, rel=0.01)
     assert out["five_layers_default_std"] == pytest.approx(3**-2.5)
     assert out["shortcut_linear"] == pytest.approx((4 / 3) ** 15)
@@ -267,3 +318,4 @@ def test_bad_input_is_named():
 def test_labels():
     assert std.label("relu", "he") == "ReLU, He"
     assert std.label("sigmoid", "default") == "sigmoid, default"
+    assert std.label("tanh", "glorot") == "tanh, Glorot"

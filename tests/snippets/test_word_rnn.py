@@ -76,6 +76,7 @@ def test_split_and_encode_by_hand():
 
 def test_vocabulary_may_be_larger_than_the_text():
     assert len(word_rnn.build_vocabulary([["a", "b"]], 8000)) == 5
+    assert word_rnn.build_vocabulary([["b", "a", "a"]], 4)[3:] == ["a"]  # the smallest
     assert word_rnn.split("") == []
 
 
@@ -87,6 +88,13 @@ def test_the_rhyme():
     )
     for shorter, longer in pairwise(verses):
         assert longer[-len(shorter) + 2 :] == shorter[2:]
+    assert word_rnn.RHYME.endswith(
+        "This is the farmer sowing his corn that kept the cock that crowed in the morn "
+        "that waked the priest all shaven and shorn that married the man all tattered "
+        "and torn that kissed the maiden all forlorn that milked the cow with the "
+        "crumpled horn that tossed the dog that worried the cat that killed the rat "
+        "that ate the malt that lay in the house that Jack built."
+    )
 
 
 # the network
@@ -109,6 +117,17 @@ def test_forward_equals_torch(case):
         np.testing.assert_allclose(log_o[seed], expected, **TOLERANCE)
         alone, _ = word_rnn.forward(one(p, seed), x)
         np.testing.assert_array_equal(alone[0], np.zeros(H))
+
+
+def test_large_scores_beside_small_ones_stay_finite():
+    """Scores of 900 and -900 at one step of one model, of 0 at all others."""
+    p = {"U": np.zeros((2, 1, 2)), "W": np.zeros((2, 1, 1))}
+    p["U"][0, 0, 0] = 20  # its tanh rounds to 1
+    p["V"] = np.array([[[900.0], [-900.0]]] * 2)
+    _, log_o = word_rnn.forward(p, np.array([0, 1]))
+    expected = np.full((2, 2, 2), -math.log(2))
+    expected[0, 0] = 0, -1800
+    np.testing.assert_allclose(log_o, expected, **TOLERANCE)
 
 
 @pytest.mark.parametrize("truncate", [0, 1, 4, 7, 8, 1000])
@@ -146,6 +165,7 @@ def test_initial_parameters():
         assert bound * 0.99 < np.abs(p[name]).max() <= bound
         assert p[name].std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
         assert not np.array_equal(p[name][0], p[name][1])
+    assert word_rnn.init_params(4, 1, rngs)["W"].shape == (2, 1, 1)  # the smallest
 
 
 # training
@@ -216,7 +236,47 @@ def test_every_model_reads_more_than_one_word(page_numbers):
     assert page_numbers["rhyme_verses_written_max"] < 1
 
 
+def test_the_runs_are_those_of_five_seeds(page_numbers):
+    _, losses, sentences, vocabulary = word_rnn.run()
+    assert losses.shape == (80, 5)
+    rngs = [np.random.default_rng(seed) for seed in range(5)]
+    fresh = word_rnn.init_params(len(vocabulary), 32, rngs)
+    steps = islice(word_rnn.training(fresh, sentences, 0.02, 4), 3)
+    np.testing.assert_allclose(losses[:3], list(steps), rtol=1e-12)
+
+
+def test_the_numbers_sum_up_the_runs(page_numbers):
+    p, losses, sentences, vocabulary = word_rnn.run()
+    words = [word for verse in word_rnn.split(word_rnn.RHYME) for word in verse]
+    assert page_numbers["rhyme_vocabulary"] == len(vocabulary) == len(set(words)) + 3
+    assert page_numbers["rhyme_guess_nats"] == pytest.approx(math.log(len(vocabulary)))
+    assert page_numbers["rhyme_bigram_nats"] == word_rnn.best_nats(sentences, 1)
+    assert page_numbers["rhyme_two_words_nats"] == word_rnn.best_nats(sentences, 2)
+    bigram = page_numbers["rhyme_bigram_nats"]
+    finals = [word_rnn.mean_loss(one(p, seed), sentences) for seed in range(5)]
+    passed = [next(n for n in range(80) if losses[n, s] < bigram) for s in range(5)]
+    for name, values in (
+        ("first_nats", losses[0]),
+        ("final_nats", finals),
+        ("epochs_to_pass_bigram", passed),
+    ):
+        summary = sorted(values)[2], min(values), max(values)
+        for kind, value in zip(("median", "min", "max"), summary, strict=True):
+            assert page_numbers[f"rhyme_{name}_{kind}"] == pytest.approx(value)
+    for kind in ("median", "min", "max"):  # shares of fifty
+        share = page_numbers[f"rhyme_verses_written_{kind}"]
+        assert share * 50 == pytest.approx(round(share * 50))
+
+
 # writing
+
+
+def test_what_a_model_writes_depends_on_its_seed_alone(page_numbers):
+    sentences = word_rnn.written(1, 3)
+    assert len(sentences) == 3
+    assert word_rnn.written(1, 4)[:3] == sentences != word_rnn.written(2, 3)
+    known = set(word_rnn.run()[3]) - set(word_rnn.SPECIAL)
+    assert {word for sentence in sentences for word in sentence.split()} <= known
 
 
 def test_first_words_are_drawn_with_their_probabilities(case):
@@ -278,8 +338,12 @@ def test_bad_input_says_what_is_wrong(case):
         (b"caf\xe9", (), "'utf-8' codec can't decode"),
         (b"a text.", ("--vocabulary", "3"), "vocabulary must have >= 4 words"),
         (b"a text.", ("--hidden", "0"), "H >= 1 units"),
-        (b"a text.", ("--epochs", "0"), "epochs must be >= 1"),
-        (b"a text.", ("--seed", "-1"), "seed >= 0"),
+        (
+            b"a text.",
+            ("--epochs", "0"),
+            "epochs must be >= 1 and seed >= 0, got 0 and 0",
+        ),
+        (b"a text.", ("--seed", "-1"), "seed >= 0, got 10 and -1"),
         (b"a text.", ("--lr", "0"), "lr be > 0"),
         (b"a text.", ("--lr", "fast"), "invalid float value: 'fast'"),
     ],
@@ -296,6 +360,43 @@ def test_command_line_gives_one_clear_error(
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.out == ""
+
+
+def test_without_arguments_it_writes_and_gives_the_numbers(monkeypatch, capsys):
+    monkeypatch.setattr(word_rnn, "numbers", lambda: {"n": 1.0})
+    assert word_rnn.main([]) == {"n": 1.0}
+    printed = capsys.readouterr().out.rstrip().split("\n")
+    assert printed == word_rnn.written(0, 4)
+
+
+def test_options_have_the_sizes_of_the_source(monkeypatch):
+    monkeypatch.setattr(word_rnn, "train_and_write", lambda text, args: (text, args))
+    text, args = word_rnn.main(["--epochs", "10"])["final_nats"]
+    assert text == word_rnn.RHYME
+    assert vars(args) == {
+        "text": None,
+        "vocabulary": 8000,
+        "hidden": 100,
+        "epochs": 10,
+        "lr": 0.005,
+        "seed": 0,
+    }
+    options = ["--vocabulary=50", "--hidden=3", "--epochs=2", "--lr=0.5", "--seed=4"]
+    _, args = word_rnn.main(options)["final_nats"]
+    assert list(vars(args).values()) == [None, 50, 3, 2, 0.5, 4]
+
+
+def test_one_epoch_prints_two_losses_and_five_sentences(capsys):
+    printed = []
+    for seed in ("3", "3", "4"):
+        result = word_rnn.main(["--epochs", "1", "--hidden", "6", "--seed", seed])
+        printed.append(capsys.readouterr().out)
+        lines = printed[-1].split("\n")
+        assert len(lines) == 2 + 5 + 1
+        assert lines[0].startswith("   0 epochs  3.")
+        last = f"   1 epochs  {result['final_nats']:.4f} nats per word"
+        assert lines[1] == last
+    assert printed[0] == printed[1] != printed[2]
 
 
 def test_own_text_as_a_program(tmp_path):
