@@ -87,9 +87,12 @@ def lstm_step(
     h = o * tanh_C  # (B, n)
 
     def backward(
-        dh: np.ndarray, dC: np.ndarray, grads: Params
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Loss gradients of h_t and C_t -> those of x_t, h_{t-1}, C_{t-1}."""
+        dh: np.ndarray, dC: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Loss gradients of h_t and C_t -> of x_t, h_{t-1}, C_{t-1}, the four layers.
+
+        Those of the layers are before their sigmoid or tanh, (B, n) by name.
+        """
         # h_t = o_t * tanh(C_t): the cell also hears of the loss through h_t
         do = dh * tanh_C  # (B, n)
         dC = dC + dh * o * (1 - tanh_C**2)  # (B, n)
@@ -104,12 +107,9 @@ def lstm_step(
             "C": dC_tilde * (1 - C_tilde**2),
             "o": do * o * (1 - o),
         }
-        dhx = np.zeros_like(hx)  # (B, n + m)
-        for layer, d in dz.items():
-            grads["W_" + layer] += np.dot(d.T, hx)  # (n, n + m)
-            grads["b_" + layer] += d.sum(axis=0)  # (n,)
-            dhx += d @ p["W_" + layer]  # (B, n + m)
-        return dhx[:, n:], dhx[:, :n], dC_prev
+        # and on to [h_{t-1}, x_t], which all four read
+        dhx = sum(d @ p["W_" + layer] for layer, d in dz.items())  # (B, n + m)
+        return dhx[:, n:], dhx[:, :n], dC_prev, dz
 
     return h, C, {"f": f, "i": i, "C_tilde": C_tilde, "o": o}, backward
 
@@ -118,7 +118,10 @@ def lstm_step(
 # ## A whole sequence
 # Forward is a loop that carries $h$ and $C$; backpropagation through time calls the
 # steps' `backward` in reverse order. At each step the gradient of $h_t$ has two
-# sources: the loss that looks at $h_t$, and step $t + 1$.
+# sources: the loss that looks at $h_t$, and step $t + 1$. All steps share their
+# weights, whose gradient is therefore a sum over the steps,
+# $\frac{\partial L}{\partial W} = \sum_t dz_t^\top [h_{t-1}, x_t]$: one product, made
+# once every $dz_t$ is known.
 
 
 # %%
@@ -164,12 +167,13 @@ def lstm(
         wanted = f"(T, B, {n_plus_m - n}) with T >= 1"
         raise ValueError(f"x has shape {x.shape}, expected {wanted}")
     B, dtype = x.shape[1], p["W_f"].dtype
-    h = np.zeros((B, n), dtype) if h0 is None else h0  # (B, n)
-    C = np.zeros((B, n), dtype) if C0 is None else C0  # (B, n)
-    check_shape("h0", h, (B, n))
-    check_shape("C0", C, (B, n))
+    h0 = np.zeros((B, n), dtype) if h0 is None else h0  # (B, n)
+    C0 = np.zeros((B, n), dtype) if C0 is None else C0  # (B, n)
+    check_shape("h0", h0, (B, n))
+    check_shape("C0", C0, (B, n))
 
     hs, Cs, gates, backs = [], [], [], []
+    h, C = h0, C0
     for x_t in x:  # (B, m)
         h, C, gate, back = lstm_step(p, x_t, h, C)
         hs.append(h)
@@ -184,11 +188,20 @@ def lstm(
         dC = np.zeros((B, n), dtype) if dC is None else dC  # (B, n)
         check_shape("dhs", dhs, (len(x), B, n))
         check_shape("dC", dC, (B, n))
-        grads = {name: np.zeros_like(value) for name, value in p.items()}
         dx = np.empty(x.shape, dtype)  # (T, B, m)
+        dz = {layer: np.empty((len(x), B, n), dtype) for layer in "fiCo"}
         dh = np.zeros((B, n), dtype)  # what step t + 1 sends back  (B, n)
         for t in reversed(range(len(x))):
-            dx[t], dh, dC = backs[t](dhs[t] + dh, dC, grads)  # (B, m), (B, n), (B, n)
+            dx[t], dh, dC, dz_t = backs[t](dhs[t] + dh, dC)
+            for layer, d in dz_t.items():
+                dz[layer][t] = d  # (B, n)
+
+        hx = np.concatenate([np.stack([h0, *hs[:-1]]), x], axis=2)  # (T, B, n + m)
+        grads = {}
+        for layer, d in dz.items():
+            # sum_t dz_t^T [h_{t-1}, x_t]
+            grads["W_" + layer] = np.tensordot(d, hx, axes=([0, 1], [0, 1]))
+            grads["b_" + layer] = d.sum(axis=(0, 1))  # (n,)
         return grads, dx, dh, dC
 
     gates = {name: np.stack([g[name] for g in gates]) for name in gates[0]}  # (T, B, n)

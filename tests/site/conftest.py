@@ -11,15 +11,25 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+# A fade is judged at its end, and what the browser leaves out off the screen like the
+# rest. Both only while axe looks: its judgement of colours is of one moment.
+AT_REST = """() => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(
+        "* { transition: none !important; content-visibility: visible !important; }");
+    document.adoptedStyleSheets = [sheet];
+}"""
 # The theme looks at a block of code, and makes it reachable by keyboard where it
 # scrolls, once it has been on the screen.
 READ_TO_THE_END = """async () => {
-    const there = scrollY;
     for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
         scrollTo({ top: y, behavior: "instant" });
         await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
     }
+}"""
+AS_BEFORE = """there => {
     scrollTo({ top: there, behavior: "instant" });
+    document.adoptedStyleSheets = [];
 }"""
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 FLAGS = [
@@ -87,10 +97,14 @@ def violations() -> Callable[[Page], list[str]]:
         # evaluated, not added as a script tag: the page's policy allows no such tag
         if not page.evaluate("'axe' in window"):
             page.evaluate(axe)
-            page.evaluate(READ_TO_THE_END)
-        return page.evaluate(
+        there = page.evaluate("scrollY")
+        page.evaluate(AT_REST)
+        page.evaluate(READ_TO_THE_END)
+        found = page.evaluate(
             "axe.run().then(r => r.violations.flatMap("
             "v => v.nodes.map(n => v.id + ': ' + n.target.join(' '))))"
         )
+        page.evaluate(AS_BEFORE, there)
+        return found
 
     return find
