@@ -40,7 +40,7 @@ Params = dict[str, np.ndarray]  # W_f, b_f, W_i, b_i, W_C, b_C, W_o, b_o
 # ## One step
 # Every equation appears twice: once as itself, and below, in reverse order, as its
 # derivative. The step returns its own `backward`, which remembers the forward values it
-# needs, and which *adds* to `grads`, because all steps share one set of weights.
+# needs.
 #
 # The line to look at is the cell update. Its derivative along the belt is the forget
 # gate and nothing else: no weight matrix, no tanh.
