@@ -230,6 +230,39 @@ def adam_reset(
     return step
 
 
+# %% Its departures, one by one
+def adam_with(
+    p: Params,
+    lr: float,
+    memory: bool = False,
+    correction: bool = False,
+    outside: bool = False,
+) -> Callable[[Params], None]:
+    """The source's arithmetic, with any of its departures mended; with all it is Adam.
+
+    memory keeps the moments for the next batch, correction makes up for their start at
+    zero, and outside adds epsilon to the root.
+    """
+    beta1, beta2, eps = 0.95, 0.99, 1e-7
+    kept = {name: (np.zeros_like(value),) * 2 for name, value in p.items()}
+    t = 0
+
+    def step(grads: Params) -> None:
+        nonlocal t
+        t = t + 1 if memory else 1
+        for name, g in grads.items():
+            m, v = kept[name]
+            m = beta1 * m + (1 - beta1) * g
+            v = beta2 * v + (1 - beta2) * g**2
+            if memory:
+                kept[name] = m, v
+            if correction:
+                m, v = m / (1 - beta1**t), v / (1 - beta2**t)
+            p[name] -= lr * m / (np.sqrt(v) + eps if outside else np.sqrt(v + eps))
+
+    return step
+
+
 # %% What an optimiser does, from outside
 def first_step(optimiser: Optimiser, g: np.ndarray, lr: float) -> np.ndarray:
     """How far the first update moves parameters with gradients g, of the shape of g."""
@@ -255,7 +288,8 @@ def memory(optimiser: Optimiser) -> float:
 # %% [markdown]
 # ## Training on digits
 # Adam, the source's version of it, and that once more with an epsilon that is next to
-# nothing, which leaves half the learning rate times the sign of the gradient.
+# nothing, which leaves half the learning rate times the sign of the gradient. Then, for
+# the first two epochs, the source's version with one of its three departures mended.
 
 # %%
 SEEDS = (0, 1, 2, 3, 4)
@@ -264,6 +298,9 @@ OPTIMISERS: dict[str, tuple[Optimiser, int]] = {  # and epochs
     "adam": (adam, 30),
     "reset": (adam_reset, 8),
     "sign": (partial(adam_reset, eps=1e-14), 8),
+    "memory": (partial(adam_with, memory=True), 2),
+    "correction": (partial(adam_with, correction=True), 2),
+    "outside": (partial(adam_with, outside=True), 2),
 }
 
 
@@ -413,7 +450,9 @@ def numbers() -> dict[str, float]:
 
     for name in OPTIMISERS:
         losses, accuracies = runs(name)
-        found = {"loss_2": losses[:, 1], "loss_8": losses[:, 7], "accuracy": accuracies}
+        found = {"loss_2": losses[:, 1]}
+        if OPTIMISERS[name][1] >= 8:
+            found |= {"loss_8": losses[:, 7], "accuracy": accuracies}
         for what, values in found.items():
             out[f"{what}_{name}_median"] = np.median(values)
             out[f"{what}_{name}_low"] = values.min()

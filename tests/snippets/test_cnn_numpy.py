@@ -25,12 +25,14 @@ def torch_logits(q, x):
     return functional.linear(a, q["w4"], q["b4"])
 
 
+TRAINED = ("adam", "reset", "sign")
+MENDED = ("memory", "correction", "outside")
 FAKE = {  # losses and accuracies for the table of numbers, without the training
     name: (
         np.arange(40.0).reshape(5, 8) ** 2 * n,
         np.array([0.3, 0.1, 0.2, 0.9, 0.4]) * n,
     )
-    for n, name in enumerate(("adam", "reset", "sign"), start=1)
+    for n, name in enumerate(TRAINED + MENDED, start=1)
 }
 
 
@@ -167,6 +169,31 @@ def test_the_step_without_memory_is_half_the_rate_at_most_and_forgets():
     assert then == twice
 
 
+def test_each_departure_by_itself():
+    """None mended is the source, all mended Adam; one at a time by hand."""
+    gradients = [0.1, -0.02, 3.0, 0.0]
+    mended = {"memory": True, "correction": True, "outside": True}
+    assert moved(cnn.adam_with, gradients) == pytest.approx(
+        moved(cnn.adam_reset, gradients), rel=1e-12
+    )
+    assert moved(cnn.adam_with, gradients, **mended) == pytest.approx(
+        moved(cnn.adam, gradients), rel=1e-12
+    )
+    # two gradients of 0.1 and 0.2, and what becomes of each mean square
+    v, w = 0.01 * 0.01, 0.01 * 0.04
+    by_hand = {
+        "memory": [
+            0.005 / (v + 1e-7) ** 0.5,
+            (0.95 * 0.005 + 0.01) / (0.99 * v + w + 1e-7) ** 0.5,
+        ],
+        "correction": [0.1 / (0.01 + 1e-7) ** 0.5, 0.2 / (0.04 + 1e-7) ** 0.5],
+        "outside": [0.005 / (v**0.5 + 1e-7), 0.01 / (w**0.5 + 1e-7)],
+    }
+    for name, steps in by_hand.items():
+        path = moved(cnn.adam_with, [0.1, 0.2], 2.0, **{name: True})
+        assert path == pytest.approx(list(-2 * np.cumsum(steps)), rel=1e-12), name
+
+
 def test_adam_does_not_care_for_the_scale_of_the_gradients_and_the_other_does():
     gradients = np.random.default_rng(6).standard_normal(9)
     for optimiser, same in ((cnn.adam, True), (cnn.adam_reset, False)):
@@ -278,11 +305,16 @@ def test_what_is_compared():
         "adam": 30,
         "reset": 8,
         "sign": 8,
+        "memory": 2,
+        "correction": 2,
+        "outside": 2,
     }
     sign = cnn.OPTIMISERS["sign"][0]
     g = np.array([-1e-3, 1e-4, 5.0])
     steps = cnn.first_step(sign, g, cnn.LEARNING_RATE)
     np.testing.assert_allclose(steps, 0.0025 * np.sign(g), rtol=1e-3)
+    for name in MENDED:
+        assert cnn.OPTIMISERS[name][0].keywords == {name: True}
 
 
 def test_numbers_by_paper_and_pencil(found):
@@ -313,19 +345,21 @@ def test_numbers_by_paper_and_pencil(found):
     trained = {
         f"{what}_{name}_{which}"
         for what in ("loss_2", "loss_8", "accuracy")
-        for name in ("adam", "reset", "sign")
+        for name in TRAINED
         for which in ("median", "low", "high")
-    }
+    } | {f"loss_2_{name}_{w}" for name in MENDED for w in ("median", "low", "high")}
     assert set(found) == set(want) | trained | {"first_cost", "below_knee"}
 
 
 def test_numbers_of_the_runs_are_their_medians_and_ranges(found):
-    for n, name in enumerate(("adam", "reset", "sign"), start=1):
+    for n, name in enumerate(TRAINED + MENDED, start=1):
         wanted = {
             "loss_2": (1, 17**2, 33**2),
             "loss_8": (7**2, 23**2, 39**2),
             "accuracy": (0.1, 0.3, 0.9),
         }
+        if name in MENDED:
+            wanted = {"loss_2": wanted["loss_2"]}
         for what, values in wanted.items():
             for which, value in zip(("low", "median", "high"), values, strict=True):
                 assert found[f"{what}_{name}_{which}"] == pytest.approx(n * value)
@@ -375,6 +409,9 @@ def test_what_training_finds():
     assert losses[:, 1].min() > 2.2
     assert sign[:, 1].max() < 2
     assert adam[:, 1].max() < 1.6
+    for name in MENDED:
+        assert cnn.runs(name)[0].shape == (5, 2)
+        assert cnn.runs(name)[0][:, 1].max() < 2
     # eight epochs: every start of Adam is far below every start without memory
     assert adam[:, 7].max() < 0.4
     assert losses[:, 7].min() > 0.65
