@@ -30,6 +30,10 @@ def test_convolve_equals_torch(pad):
     x, w = rng.standard_normal((2, 3, 6, 7)), rng.standard_normal((4, 3, 3, 3))
     ref = functional.conv2d(torch.from_numpy(x), torch.from_numpy(w), padding=pad)
     np.testing.assert_allclose(fc_as_conv.convolve(x, w, pad), ref, **TIGHT)
+    dilated = functional.conv2d(
+        torch.from_numpy(x), torch.from_numpy(w), padding=pad, dilation=2
+    )
+    np.testing.assert_allclose(fc_as_conv.convolve(x, w, pad, 2), dilated, **TIGHT)
     if pad == 0:
         np.testing.assert_allclose(fc_as_conv.convolve(x, w), ref, **TIGHT)
 
@@ -108,6 +112,9 @@ def test_half_the_stride_takes_four_passes(weights):
     shifts = [(0, 0), (2, 2), (0, 2), (2, 0)]
     found = fc_as_conv.slide_finer(weights, image, shifts)
     np.testing.assert_allclose(found, all_crops, **TIGHT)
+    # or one, whose head is dilated
+    dilated = fc_as_conv.slide_dilated(weights, image)
+    np.testing.assert_allclose(dilated, all_crops, **TIGHT)
     # the source's two: even in both directions, odd in both, and nothing else
     reached = ~np.isnan(fc_as_conv.slide_finer(weights, image, shifts[:2])[0])
     i, j = np.indices(reached.shape)
@@ -147,6 +154,7 @@ def test_numbers():
             (d[:, 1:5, 1:5] ** 2).mean() ** 0.5 for d in worst[1]
         )[2],
         "passes_for_half_the_stride": 4,
+        "gap_of_the_dilated_pass": 0,
     }
     for n in (1, 2, 3, 4):
         want[f"share_reached_by_{n}_passes"] = n / 4
