@@ -101,7 +101,8 @@ def violations() -> Callable[[Page], list[str]]:
         page.evaluate(AT_REST)
         page.evaluate(READ_TO_THE_END)
         found = page.evaluate(
-            "axe.run().then(r => r.violations.flatMap("
+            "axe.run({ rules: { 'target-size': { enabled: true } } })"
+            ".then(r => r.violations.flatMap("
             "v => v.nodes.map(n => v.id + ': ' + n.target.join(' '))))"
         )
         page.evaluate(AS_BEFORE, there)
