@@ -190,6 +190,16 @@ def test_defaults_of_training_are_those_of_the_source():
     np.testing.assert_array_equal(ours, named)
 
 
+def test_a_chunk_may_be_one_letter():
+    ids = np.array([0, 2, 1])
+    p = char_rnn.init_params(3, 4, [np.random.default_rng(0)])
+    fresh = {name: w.copy() for name, w in p.items()}
+    (loss,) = next(char_rnn.training(p, ids, 1))
+    h = np.zeros_like(fresh["b_h"])
+    expected, _, _ = char_rnn.loss_and_gradients(fresh, ids[:1], ids[1:2], h)
+    assert loss == expected[0]
+
+
 def test_chunks_cover_every_pair_once():
     ids = np.arange(12)
     x, targets = zip(*char_rnn.chunks(ids, 5), strict=True)
@@ -509,6 +519,13 @@ def test_smoothed_loss_is_that_of_the_source():
     assert smooth == pytest.approx(expected, rel=1e-12)
 
 
+def test_without_a_file_it_reads_the_sonnet(capsys):
+    results = char_rnn.main(["--steps", "1"])
+    assert set(capsys.readouterr().out.strip("\n")) <= set(char_rnn.SONNET)
+    ids, _ = char_rnn.encode(char_rnn.SONNET)
+    assert results["bigram_nats"] == char_rnn.entropies(ids)[1]
+
+
 def test_own_text_as_a_program(tmp_path):
     """In an empty folder, on a text that has one answer for every letter."""
     file = tmp_path / "input.txt"
@@ -525,6 +542,7 @@ def test_own_text_as_a_program(tmp_path):
         env={"PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"},
     )
     assert "1000 updates  smoothed loss" in done.stdout
-    assert "abcdé\nabcdé\nabcdé" in done.stdout
+    # it goes on from the first letter of the text
+    assert "nats per letter\nbcdé\nabcdé\nabcdé" in done.stdout
     assert "bigram_nats" in done.stdout
     assert done.stderr == ""

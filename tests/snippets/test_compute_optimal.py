@@ -128,6 +128,13 @@ def test_tables_have_their_misprint_and_no_other():
     assert 6 * N[4] * D[4] / C[4] == pytest.approx(10, rel=1e-12)
 
 
+def test_labels_are_the_sizes_of_the_rows():
+    unit = {"m": 1e6, "b": 1e9, "t": 1e12}
+    sizes = [float(label[:-1]) * unit[label[-1]] for label in co.LABELS]
+    for name in co.TABLES:
+        assert co.table(name)[0].tolist() == sizes
+
+
 @each_surface
 @pytest.mark.parametrize(("N", "used"), [(13e9, 2e12), (1e9, 1e9), (70e9, 1e14)])
 def test_cheapest_is_that_of_scipy(s, N, used):
@@ -207,12 +214,13 @@ def test_numbers_name_what_they_compute():
         assert own["reducible_chinchilla"] == own["loss_chinchilla"] - s.E
         assert own["kaplan_exponent"] == co.exponent_without_embedding(s)
         size, tokens, saved = co.cheapest(s, 13e9, 2e12)
-        assert own["cheapest_billions"] == pytest.approx(size / 1e9)
-        assert own["cheapest_tokens_billions"] == pytest.approx(tokens / 1e9)
-        assert own["cheapest_saved_percent"] == pytest.approx(100 * saved)
+        assert own["cheapest_billions"] == size / 1e9
+        assert own["cheapest_tokens_billions"] == tokens / 1e9
+        assert own["cheapest_saved_percent"] == 100 * saved
         before = 13e9 * (6 * co.tokens_for(s, 13e9) + 4e12)
         after = size * (6 * tokens + 4e12)
-        assert own["cheapest_saved_flops"] == pytest.approx(before - after, rel=1e-9)
+        assert own["cheapest_saved_flops"] == saved * before
+        assert saved * before == pytest.approx(before - after, rel=1e-12)
         N, _ = co.optimum(s, own["flops_for_10b"])
         assert pytest.approx(10e9, rel=1e-12) == N
         budgets = {f"1e{k}": 10.0**k for k in range(18, 27)} | {"gopher": 5.76e23}

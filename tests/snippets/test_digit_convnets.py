@@ -146,20 +146,32 @@ def test_the_test_images_meet_the_network_that_did_best_in_validation():
 
 def test_training_by_hand():
     """Two epochs of two updates, against a loop written out; the rest is left over."""
-    net = dc.Net((), (6,), eta=0.5, lam=0.3, shifted=True)
-    x, y = torch.rand(3, 8, 8), torch.tensor([1, 2, 3])
+    net = dc.Net((), (30,), relu=True, eta=0.2, lam=0.3, shifted=True)
+    (x, y), _, (test, _) = dc.digits()
+    x, y = x[:30], y[:30]
     g = rngs(7)
     layers = dc.init(net, 8, g)
-    order = torch.randperm(15, generator=g[0])
+    order = torch.randperm(150, generator=g[0])
     copies, labels = dc.shifted_copies(x), y.repeat(5)
     for k in (0, 1, 0):
-        picked = order[None, 7 * k : 7 * k + 7]
+        picked = order[None, 70 * k : 70 * k + 70]
         dc.update(net, layers, copies[picked], labels[picked], 2)
-    test = torch.rand(1500, 8, 8)
-    nobody = torch.full((3,), 99)
-    seen = dc.train(net, [(x, y), (x, nobody), (test, y)], [7], 3, 7, per_epoch=1)
+    nobody = torch.full((30,), 99)
+    seen = dc.train(net, [(x, y), (x, nobody), (test, y)], [7], 3, 70, per_epoch=1)
     assert torch.equal(seen, dc.predict(net, layers, test))
-    assert seen.shape == (1, 1500)
+    assert seen.shape == (1, 1300)
+    assert len(seen.unique()) > 1  # what it sees tells which updates it had
+
+
+def test_networks_side_by_side_are_each_judged_alone():
+    net = dc.Net((), (30,), relu=True, eta=0.2)
+    train, (x_val, _), (x_test, y_test) = dc.digits()
+    early = dc.train(net, [train, (x_val, y_test[:297]), (x_val, y_test)], [3], 1, 8)
+    parts = [train, (x_val, early[0]), (x_test, y_test)]  # the first is best at once
+    both = dc.train(net, parts, [3, 4], 6, 8)
+    for seed, seen in zip([3, 4], both, strict=True):
+        alone = dc.train(net, parts, [seed], 6, 8)[0]
+        assert (seen == alone).double().mean() > 0.99  # float32
 
 
 def test_the_digits_are_split_once():
@@ -177,6 +189,18 @@ def test_the_ladder_changes_one_thing_at_a_time():
     assert [net.shifted for net in dc.LADDER] == [False] * 4 + [True] * 4
     assert [net.relu for net in dc.LADDER] == [False] * 3 + [True] * 5
     assert [net.dropout for net in dc.LADDER] == [0] * 7 + [0.5]
+
+
+def test_every_rung_has_600_updates_of_20_images():
+    updates = []
+
+    def train(net, parts, seeds, epochs, batch, per_epoch):
+        updates.append((list(seeds), epochs * per_epoch, batch))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dc, "train", train)
+        dc.climb.__wrapped__()
+    assert updates == [([0, 1, 2, 3, 4], 600, 20)] * 8
 
 
 def test_what_the_climb_shows():

@@ -72,6 +72,23 @@ def test_loss_and_gradients_equal_autograd(k, s):
         np.testing.assert_allclose(grads[name][k, s], g, **TIGHT)
 
 
+def test_scores_of_one_model_may_be_huge():
+    """A number added to all four changes nothing, in this model or in the others."""
+    p, x, y = fresh()
+    loss, _ = fb.loss_and_gradients(p, x, y)
+    p["c"][0, 1] += 2000
+    with np.errstate(all="raise", under="ignore"):
+        moved, _ = fb.loss_and_gradients(p, x, y)
+    np.testing.assert_allclose(moved, loss, rtol=1e-10)
+
+
+def test_gradients_are_of_the_models_type():
+    rngs = [np.random.default_rng(0)]
+    p = fb.init_models((1,), rngs, 6, 5)
+    loss, grads = fb.loss_and_gradients(p, *fb.make_batch(rngs, 5, 9))
+    assert {array.dtype for array in (loss, *grads.values())} == {np.dtype("float32")}
+
+
 def test_training_equals_adam_in_torch():
     """Four whole training steps of 2 x 2 models, then all weights."""
     trained, _ = fb.train((0, 4), (5, 6), lag=6, steps=4, dtype=np.float64)

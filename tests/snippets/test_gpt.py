@@ -434,6 +434,12 @@ def test_own_text(monkeypatch, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_one_update_is_enough(monkeypatch, capsys):
+    clean(monkeypatch)
+    gpt.main(["--steps", "1"])
+    assert re.match(r"step +1 of 1  loss \d", capsys.readouterr().out)
+
+
 def test_long_runs_report_every_ten_seconds(monkeypatch, capsys):
     """A clock that moves 4 s a step: steps 3, 6, 9 and each tenth of 40."""
     clean(monkeypatch)
@@ -486,7 +492,7 @@ def test_one_of_several_processes(monkeypatch, capsys):
         )
 
     def wrap(model):
-        calls.append(("wrap",))
+        calls.append(("wrap", type(model).__name__))
         return nn.Sequential(model)
 
     def parts(model, *rest):
@@ -503,7 +509,7 @@ def test_one_of_several_processes(monkeypatch, capsys):
             ("seed", 6),
             ("seed", 6 + rank),
             ("init_process_group", "gloo"),
-            ("wrap",),
+            ("wrap", "GPT"),
             ("Sequential", TINY, 6, rank, 2),
             ("barrier",),
             ("destroy_process_group",),

@@ -107,7 +107,9 @@ def test_softmax():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         shares = gpt_arithmetic.softmax(np.array([1000.0, 1000.0, -1000.0]))
+        rows = gpt_arithmetic.softmax(np.array([[1000.0, 1000.0], [-1000.0, -1000.0]]))
     np.testing.assert_allclose(shares, [0.5, 0.5, 0], atol=1e-15)
+    np.testing.assert_allclose(rows, 0.5)  # each row by its own largest
 
 
 def test_largest_weight_is_that_of_attention():

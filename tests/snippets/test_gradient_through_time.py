@@ -155,8 +155,42 @@ def test_what_holds_for_every_seed(out):
 def test_measure_is_reach_of_the_named_layer():
     arrived = gtt.measure("LSTM, forget bias 3")
     assert arrived.shape == (5, gtt.LAG + 1)
-    expected = gtt.reach(gtt.layer("LSTM", 4, forget_bias=3), *gtt.data(4))
-    np.testing.assert_allclose(arrived[4], expected, rtol=1e-10)
+    for seed, ours in enumerate(arrived):
+        net = gtt.layer("LSTM", seed, forget_bias=3)
+        np.testing.assert_allclose(ours, gtt.reach(net, *gtt.data(seed)), rtol=1e-10)
+
+
+def test_layers_are_named_by_what_they_are():
+    for name, options in gtt.LAYERS.items():
+        bias = options.get("forget_bias")
+        what = "default" if bias is None else f"forget bias {bias}"
+        assert name == f"{options['kind']}, {what}"
+
+
+def test_numbers_are_of_the_lags_they_name(monkeypatch):
+    """With the measurements stubbed: which value of which layer goes by which name."""
+    arrived = dict(
+        zip(gtt.LAYERS, np.random.default_rng(0).random((6, 5, 101)), strict=True)
+    )
+    monkeypatch.setattr(gtt, "measure", arrived.get)
+    want = {"units": 64, "inputs": 8, "lag": 100, "seeds": 5}
+    keys = [f"lstm_forget_bias_{b}" for b in (5, 3, 1)]
+    keys += [f"{kind}_default" for kind in ("gru", "lstm", "rnn")]
+    for key, rows in zip(keys, arrived.values(), strict=True):
+        want |= gtt.spread(f"{key}_lag20", rows[:, 20])
+        want |= gtt.spread(f"{key}_lag100", rows[:, 100])
+        factor = np.exp((np.log(rows[:, 50]) - np.log(rows[:, 10])) / 40)
+        want |= gtt.spread(f"{key}_factor", factor)
+    nets = [gtt.layer("RNN", seed) for seed in range(5)]
+    n_var = [64 * net.weight_hh_l0.var(correction=0).item() for net in nets]
+    want |= gtt.spread("rnn_n_var", np.array(n_var))
+    nets = [gtt.layer("RNN", seed, lambda_1=0.95) for seed in range(5)]
+    far = [gtt.reach(net, *gtt.data(seed))[100] for seed, net in enumerate(nets)]
+    want |= gtt.spread("rnn_norm095_lag100", np.array(far))
+    want["bound_norm095_100_steps"] = 0.95**100
+    numbers = gtt.numbers()
+    assert len(numbers) == len(want) + 3 * 8  # and eight steps of one unit, above
+    assert {name: numbers[name] for name in want} == pytest.approx(want, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", gtt.SEEDS)

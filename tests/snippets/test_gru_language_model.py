@@ -192,6 +192,53 @@ def test_init_is_within_its_bounds():
         assert w.shape == lm.shapes(400, 9, 25)[name]
 
 
+def test_numbers_are_counts_and_what_the_runs_end_with(monkeypatch):
+    """With the training stubbed: which value of which network goes by which name."""
+    losses = dict(
+        zip(
+            ("wide", "rnn", "narrow"),
+            np.random.default_rng(0).random((3, 81, 5)),
+            strict=True,
+        )
+    )
+    monkeypatch.setattr(lm, "run", lambda: losses)
+
+    def two_layers(D):
+        return 3 * 128 * (D + 128 + 1) + 3 * 128 * (128 + 128 + 1)
+
+    rest = 8000 * 128 + 8000  # V and c
+    want = {"embedding_dimensions_coded": 128}
+    for name, D in (("coded", 128), ("told", 48)):
+        want[f"parameters_{name}"] = 8000 * D + two_layers(D) + rest
+        want[f"parameters_{name}_E"] = 8000 * D
+        want[f"parameters_{name}_V"] = 8000 * 128
+    for step in range(1, 6):
+        want[f"rmsprop_step_{step}"] = (1 - 0.9**step + 1e-6) ** -0.5
+    words = lm.rhyme()
+    want |= {"words": len(words), "vocabulary": len(set(words))}
+    want |= {"updates": 80, "units": 16, "narrow": 6, "wide": 16}
+    for name, curve in losses.items():
+        want[f"loss_{name}_start_median"] = sorted(curve[0])[2]
+        low, _, middle, _, high = sorted(curve[80])
+        want |= {f"loss_{name}_min": low, f"loss_{name}_max": high}
+        want[f"loss_{name}_median"] = middle
+    assert lm.numbers() == pytest.approx(want, rel=1e-12)
+
+
+def test_the_last_verse_goes_through_all_of_them():
+    verses = " ".join(lm.rhyme()).split(" . ")
+    assert len(verses) == 12
+    assert verses[0] == "This is the house that Jack built"
+    assert verses[-1] == (
+        "This is the horse and the hound and the horn that belonged to the farmer "
+        "sowing his corn that kept the rooster that crowed in the morn that woke the "
+        "judge all shaven and shorn that married the man all tattered and torn that "
+        "kissed the maiden all forlorn that milked the cow with the crumpled horn that "
+        "tossed the dog that worried the cat that killed the rat that ate the malt "
+        "that lay in the house that Jack built ."
+    )
+
+
 def test_the_batch_is_the_rhyme():
     x, y, size = lm.batch()
     words = lm.rhyme()

@@ -79,6 +79,16 @@ def test_worked_example(numbers):
     assert numbers["uniform_nats"] == pytest.approx(-math.log(1 / 4))
 
 
+def test_every_score_and_probability_has_its_name(numbers):
+    p = SCORES.softmax(-1)
+    for t in range(4):
+        for i, letter in enumerate("helo"):
+            assert numbers[f"score_{t + 1}_{letter}"] == SCORES[t, i]
+            assert numbers[f"p_{t + 1}_{letter}"] == pytest.approx(
+                p[t, i].item(), rel=1e-10
+            )
+
+
 def test_step_from_2_2_to_2_3(numbers):
     scores = SCORES.clone().requires_grad_()
     torch.nn.functional.cross_entropy(scores, TARGETS, reduction="sum").backward()

@@ -187,6 +187,12 @@ def test_token_by_token_equals_at_once(double):
     assert size == 2 * m.carried_numbers(args) == 2 * 3 * 72 * (3 + 5)
 
 
+def test_what_another_depth_carries_is_refused():
+    model = m.Mamba(SMALL)
+    with pytest.raises(ValueError, match="shorter"):
+        model.step(torch.zeros(1, dtype=torch.long), model.start(1)[:2])
+
+
 def test_what_is_carried_has_the_kind_of_the_weights():
     model = m.Mamba(SMALL).to(torch.float64)
     assert {x.dtype for pair in model.start(1) for x in pair} == {torch.float64}
@@ -295,6 +301,8 @@ def test_numbers():
         assert round(got[f"table10_state{n}"], 1) == printed
     # the vocabulary of the released models would not give the paper's row
     assert round(got["table10_state8_vocabulary_50280"], 1) == 369.2
+    more = got["table10_state8_vocabulary_50280"] - got["table10_state8"]
+    assert more == pytest.approx((50280 - 50257) * 1024 / 1e6)
     # without a rank: 48 layers less a column of x_proj and of dt_proj than with one
     gap = got["table9_rank1"] - got["table9_rank0"]
     assert gap == pytest.approx(48 * 2 * 2048 / 1e6)
@@ -329,6 +337,13 @@ def test_numbers():
         "cached_like_130m_tokens",
         "step_gap_max",
     }
+
+
+def test_the_largest_gap_is_that_of_five_seeds(monkeypatch):
+    asked = {0: 0.3, 1: 0.1, 2: 0.5, 3: 0.4, 4: 0.2}
+    monkeypatch.setattr(m, "step_gap", asked.pop)
+    assert m.numbers()["step_gap_max"] == 0.5
+    assert not asked
 
 
 def test_the_gap_is_measured(monkeypatch):

@@ -314,6 +314,47 @@ def test_two_processes_train_as_one(launch):
     assert abs(gap) > 1e-3  # so the test would notice
 
 
+def test_one_of_two_processes_takes_every_other_sequence(monkeypatch, double):
+    """The other one is told to have the same gradient: the mean changes nothing."""
+    with monkeypatch.context() as two:
+        two.setattr(m.dist, "is_initialized", lambda: True)
+        two.setattr(m.dist, "get_rank", lambda: 1)
+        two.setattr(m.dist, "get_world_size", lambda: 2)
+        two.setattr(m.dist, "all_reduce", lambda grad: grad.mul_(2))
+        (got,) = m.train("copying", seeds=[4], steps=2, l=7, batch=6)
+
+    def every_other(b, l, generator):
+        return tuple(part[1::2] for part in m.copying(2 * b, l, generator))
+
+    monkeypatch.setitem(m.TASKS, "copying", every_other)
+    (want,) = m.train("copying", seeds=[4], steps=2, l=7, batch=3)
+    for p, q in zip(got.parameters(), want.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize(("device", "backend"), [("cpu", "gloo"), ("cuda", "nccl")])
+def test_processes_meet_as_their_device_asks(monkeypatch, device, backend):
+    calls = []
+    for name in ("init_process_group", "barrier", "destroy_process_group"):
+        monkeypatch.setattr(
+            m.dist, name, lambda *a, name=name: calls.append((name, *a))
+        )
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(m, "train", lambda *a: calls.append(("train",)) or ["model"])
+    monkeypatch.setattr(m, "measure", lambda model, task, l: (0.5, 50.0))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        calls.clear()
+        monkeypatch.setenv("RANK", rank)
+        assert bool(m.main(["--device", device])) == (rank == "0")
+        assert calls == [
+            ("init_process_group", backend),
+            ("train",),
+            ("barrier",),
+            ("destroy_process_group",),
+        ]
+
+
 # ---- what the page claims ------------------------------------------------------------
 
 

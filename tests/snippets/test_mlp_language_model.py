@@ -15,7 +15,7 @@ from torch.nn import functional
 import mlp_language_model as mlp
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
-NAMES_FILE = Path(mlp.__file__).parent / "data/names.txt"
+NAMES_FILE = Path(__file__).parents[2] / "snippets/data/names.txt"
 FEW = ["emma", "ava", "noah", "liam", "mia", "zoe"]
 
 

@@ -245,7 +245,7 @@ def test_five_images_are_too_few(folder):
 
 def test_training_by_hand(monkeypatch):
     """Two epochs of two updates, against a loop written out; the rest is left over."""
-    rung = ml.Rung((), (6,), relu=True, eta=0.5, lam=0.3, shifted=True, epochs=2)
+    rung = ml.Rung((), (7,), relu=True, eta=0.5, lam=0.3, shifted=True, epochs=2)
     x, y = torch.rand(3, 1, 28, 28), torch.tensor([1, 2, 3])
     models, lines = [], []
 

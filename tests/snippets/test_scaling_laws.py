@@ -529,6 +529,17 @@ def test_numbers_name_what_they_compute(numbers):
     assert not n
 
 
+def test_the_best_start_may_be_the_first(monkeypatch):
+    """After the paper's own constants, whose ratio is listed apart."""
+    study = [
+        {**r, "sum": np.array([1, 0.5, *[2] * 99]) * r["value"]} for r in sl.study()
+    ]
+    monkeypatch.setattr(sl, "study", lambda: study)
+    n = sl.numbers()
+    assert n["best_ratio_sum_min"] == pytest.approx(0.5)
+    assert n["best_ratio_sum_max"] == pytest.approx(0.5)
+
+
 def test_each_table_of_runs_is_fitted_as_told():
     for seed in (0, 4):
         result = sl.study()[seed]

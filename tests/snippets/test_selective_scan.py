@@ -240,6 +240,7 @@ def test_induction_by_hand():
     before = tokens.copy()
     assert s.induction_by_hand(tokens, 9).tolist() == [4, 7]
     assert (tokens == before).all()
+    assert s.induction_by_hand(tokens, 9).dtype == tokens.dtype
 
 
 def test_the_last_token_does_not_count_as_the_one_before_the_first():
@@ -389,6 +390,10 @@ def test_numbers_of_the_worked_example(found):
         assert found[f"eight_steps_value_{t}"] == value
         assert found[f"eight_steps_kept_{t}"] == pytest.approx(kept)
         assert found[f"eight_steps_state_{t}"] == pytest.approx(h)
+    # what is written in step 2 is there after three steps that are shut: 0.86 of it
+    left = found["eight_steps_state_5"] / found["eight_steps_value_2"]
+    assert left == pytest.approx(math.exp(-0.15), abs=0.1)
+    assert max(map(abs, s.EIGHT_VALUES)) < 1  # no value is beyond the others’ scale
     assert found["kept_open"] == pytest.approx(math.exp(-4))
     assert found["kept_shut"] == pytest.approx(math.exp(-0.05))
 

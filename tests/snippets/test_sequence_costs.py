@@ -142,6 +142,14 @@ def test_attention_equals_pytorch_in_values_and_half_its_flops(p):
     np.testing.assert_allclose(got, mine, atol=1e-10)
 
 
+def test_the_last_rows_of_queries_see_what_the_last_rows_see():
+    q, k, v = np.random.default_rng(0).standard_normal((3, N_STEPS, D))
+    whole = costs.attend(Tally(), q, k, v)
+    for rows in range(1, N_STEPS):
+        got = costs.attend(Tally(), q[-rows:], k, v)
+        np.testing.assert_allclose(got, whole[-rows:], atol=1e-12)
+
+
 def test_scores_of_any_size_do_not_overflow(p):
     large = p | {"q": 1e4 * p["q"]}
     assert np.isfinite(costs.attention(Tally(), large)).all()
