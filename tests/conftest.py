@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Each process of the tests has a core: more threads of NumPy and torch would wait for
+# each other, many times longer than they work. Heeded when the two are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from filelock import FileLock
 

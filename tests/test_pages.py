@@ -44,11 +44,7 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT / "snippets"),
-            "OMP_NUM_THREADS": "1",
-        },
+        env={**os.environ, "PYTHONPATH": str(ROOT / "snippets")},
         capture_output=True,
         text=True,
         timeout=120,

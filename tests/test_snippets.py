@@ -42,11 +42,7 @@ def ran(tmp_path_factory):
 
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         empty = tmp_path_factory.mktemp("empty")
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(cut),
-            "OMP_NUM_THREADS": "1",
-        }
+        environment = {**os.environ, "PYTHONPATH": str(cut)}
         process = subprocess.run(
             [sys.executable, str(ROOT / "snippets" / f"{name}.py"), *arguments],
             cwd=empty,

@@ -1,7 +1,6 @@
 """gpt.py against PyTorch's own encoder layer, attention and AdamW, and by hand."""
 
 import math
-import os
 import re
 import subprocess
 import sys
@@ -534,7 +533,6 @@ def test_two_processes_do_what_one_does(monkeypatch, capsys):
         [*command, "--standalone", gpt.__file__, *options],
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
