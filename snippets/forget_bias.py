@@ -19,7 +19,7 @@ bias of 1 is what Jozefowicz, Zaremba and Sutskever (2015) recommend.
 | `h`, `C` | output and cell of all models | $(K, S, n, B)$ |
 | `W` | weights on $[h, x]$, stacked: f, i, o, candidate | $(K, S, 4n, n + m)$ |
 | `b` | their biases | $(K, S, 4n, 1)$ |
-| `V`, `c` | read the symbol from the last output | $(K, S, 4, n)$, $(K, S, 4, 1)$ |
+| `W_y`, `b_y` | read the symbol from the last output | $(K, S, 4, n)$, $(K, S, 4, 1)$ |
 
 **Differs from the source:** the source has no experiment. All models are trained at
 once: the first two axes of every array tell them apart, and they share nothing.
@@ -103,14 +103,14 @@ def init_models(
 ) -> Params:
     """Weights uniform in +-1/sqrt(n), equal for all biases of a seed; K x S models."""
     bound, K, S = 1 / np.sqrt(n_hidden), len(biases), len(rngs)
-    sizes = {"W": (4 * n_hidden, n_hidden + n_in), "V": (4, n_hidden)}
+    sizes = {"W": (4 * n_hidden, n_hidden + n_in), "W_y": (4, n_hidden)}
     p = {}
     for name, size in sizes.items():
         one = np.stack([rng.uniform(-bound, bound, size) for rng in rngs])
         p[name] = np.stack([one] * K)
     p["b"] = np.zeros((K, S, 4 * n_hidden, 1))
     p["b"][:, :, :n_hidden] = np.reshape(biases, (K, 1, 1, 1))  # the forget gate's
-    p["c"] = np.zeros((K, S, 4, 1))
+    p["b_y"] = np.zeros((K, S, 4, 1))
     return {name: value.astype(dtype) for name, value in p.items()}
 
 
@@ -121,7 +121,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 def forward(p: Params, x: np.ndarray) -> tuple[np.ndarray, list]:
     """x (T, S, B, m) -> the last output (K, S, n, B), and what `backward` needs."""
-    n = p["V"].shape[3]
+    n = p["W_y"].shape[3]
     W_h, W_x = p["W"][..., :n], p["W"][..., n:]  # (K, S, 4n, n), (K, S, 4n, m)
     S, m = W_x.shape[1], W_x.shape[3]
     if x.ndim != 4 or x.shape[1] != S or x.shape[3] != m:
@@ -163,7 +163,7 @@ def backward(p: Params, tape: list, dh: np.ndarray) -> np.ndarray:
 
 def logits(p: Params, h: np.ndarray) -> np.ndarray:
     """Scores of the four symbols: (K, S, 4, B)."""
-    return p["V"] @ h + p["c"]
+    return p["W_y"] @ h + p["b_y"]
 
 
 def loss_and_gradients(
@@ -178,15 +178,15 @@ def loss_and_gradients(
     loss = -(log_probs * one_hot).sum(axis=2).mean(axis=2)  # (K, S)
 
     da = (np.exp(log_probs) - one_hot) / h.dtype.type(y.shape[1])  # (K, S, 4, B)
-    dz = backward(p, tape, p["V"].mT @ da)  # (T, K, S, 4n, B)
+    dz = backward(p, tape, p["W_y"].mT @ da)  # (T, K, S, 4n, B)
     hs_prev = np.stack([step[0] for step in tape])  # (T, K, S, n, B)
     dW_h = (dz @ hs_prev.mT).sum(axis=0)  # (K, S, 4n, n)
     dW_x = (dz @ x[:, None].astype(h.dtype)).sum(axis=0)  # (K, S, 4n, m)
     grads = {
         "W": np.concatenate([dW_h, dW_x], axis=3),  # (K, S, 4n, n + m)
         "b": dz.sum(axis=(0, 4))[..., None],  # (K, S, 4n, 1)
-        "V": da @ h.mT,  # (K, S, 4, n)
-        "c": da.sum(axis=3, keepdims=True),  # (K, S, 4, 1)
+        "W_y": da @ h.mT,  # (K, S, 4, n)
+        "b_y": da.sum(axis=3, keepdims=True),  # (K, S, 4, 1)
     }
     return loss, grads
 

@@ -14,7 +14,7 @@ class Twin(torch.nn.Module):
 
     def __init__(self, p, k, s):
         super().__init__()
-        n = p["V"].shape[3]
+        n = p["W_y"].shape[3]
         W, b = p["W"][k, s], p["b"][k, s, :, 0]
         order = np.concatenate([np.arange(n) + block * n for block in (1, 0, 3, 2)])
         self.lstm = torch.nn.LSTM(W.shape[1] - n, n, dtype=torch.float64)
@@ -24,8 +24,8 @@ class Twin(torch.nn.Module):
             self.lstm.weight_ih_l0.copy_(torch.from_numpy(W[order, n:]))
             self.lstm.bias_ih_l0.copy_(torch.from_numpy(b[order]))
             self.lstm.bias_hh_l0.zero_()
-            self.out.weight.copy_(torch.from_numpy(p["V"][k, s]))
-            self.out.bias.copy_(torch.from_numpy(p["c"][k, s, :, 0]))
+            self.out.weight.copy_(torch.from_numpy(p["W_y"][k, s]))
+            self.out.bias.copy_(torch.from_numpy(p["b_y"][k, s, :, 0]))
         self.lstm.bias_hh_l0.requires_grad_(False)  # one bias, as drawn
         self.back = np.argsort(order)  # torch's rows -> ours
 
@@ -39,8 +39,8 @@ class Twin(torch.nn.Module):
         return {
             "W": np.concatenate([hh, ih], axis=1)[self.back],
             "b": value(q.bias_ih_l0)[self.back, None],
-            "V": value(self.out.weight),
-            "c": value(self.out.bias)[:, None],
+            "W_y": value(self.out.weight),
+            "b_y": value(self.out.bias)[:, None],
         }
 
 
@@ -49,7 +49,7 @@ def fresh(seeds=(3, 4), biases=(0, 2), n=6, lag=9, batch=5):
     p = fb.init_models(biases, rngs, n, 5, np.float64)
     for i, rng in enumerate(rngs):  # biases that are not all equal
         p["b"][:, i] += 0.3 * rng.standard_normal(p["b"].shape[2:])
-        p["c"][:, i] += 0.3 * rng.standard_normal((4, 1))
+        p["b_y"][:, i] += 0.3 * rng.standard_normal((4, 1))
     x, y = fb.make_batch(rngs, batch, lag)
     return p, x, y
 
@@ -76,7 +76,7 @@ def test_scores_of_one_model_may_be_huge():
     """A number added to all four changes nothing, in this model or in the others."""
     p, x, y = fresh()
     loss, _ = fb.loss_and_gradients(p, x, y)
-    p["c"][0, 1] += 2000
+    p["b_y"][0, 1] += 2000
     with np.errstate(all="raise", under="ignore"):
         moved, _ = fb.loss_and_gradients(p, x, y)
     np.testing.assert_allclose(moved, loss, rtol=1e-10)
@@ -133,13 +133,13 @@ def test_clip_equals_torch_model_by_model():
 def test_one_seed_differs_in_the_forget_bias_only():
     rngs = [np.random.default_rng(seed) for seed in (0, 1)]
     p = fb.init_models((0, 3), rngs, 6, 5)
-    for name in ("W", "V", "c"):
+    for name in ("W", "W_y", "b_y"):
         np.testing.assert_array_equal(p[name][0], p[name][1])
     assert not np.array_equal(p["W"][0, 0], p["W"][0, 1])
     np.testing.assert_array_equal(p["b"][0], 0)
     np.testing.assert_array_equal(p["b"][1, :, :6], 3)
     np.testing.assert_array_equal(p["b"][1, :, 6:], 0)
-    for name in ("W", "V"):
+    for name in ("W", "W_y"):
         assert 0.9 < np.abs(p[name]).max() * np.sqrt(6) <= 1 + 1e-6
     assert p["W"].dtype == np.float32
 
