@@ -33,6 +33,17 @@ LONG = "`" * 8  # a fence that no code contains
 NEXT = re.compile(r"</span>\s*<span")  # one fact after the other
 WRAPPER = re.compile(r"^</?(?:div|section)\b[^>]*>\n?", re.M)
 ONLY_SERVED = ("assets/pyodide/", "assets/run/", "sw.js")  # of no use on a disk
+IN_CORE = (
+    "assets/style.css",
+    "assets/*.js",
+    "assets/*.svg",
+    "assets/pictures/*.js",
+    "assets/fonts/*.woff2",
+    "assets/katex/fonts/*.woff2",
+    "assets/javascripts/*.js",
+    "assets/javascripts/workers/*.js",
+    "search/search_index.json",
+)
 CSS = """\
 .card { font: 20px/1.5 Georgia, serif; max-width: 34em; margin: 0 auto }
 .from { font: 13px sans-serif; opacity: .7 }
@@ -259,11 +270,8 @@ def service_worker(site_dir: Path) -> str:
     """The script that keeps the site for offline reading, with what it keeps."""
     pages = sorted(path.relative_to(site_dir) for path in site_dir.rglob("*.html"))
     core = [path for path in pages if path.parent == Path()]
-    for pattern in ("*.css", "*.js", "*.svg", "fonts/*.woff2", "katex/fonts/*.woff2"):
-        core += _below(site_dir, f"assets/{pattern}")
-    core += _below(site_dir, "assets/javascripts/*.js")
-    core += _below(site_dir, "assets/javascripts/workers/*.js")
-    core += [Path("search/search_index.json")]
+    for pattern in IN_CORE:
+        core += sorted(path.relative_to(site_dir) for path in site_dir.glob(pattern))
     digest = hashlib.sha256()
     for path in [*pages, *core]:
         digest.update((site_dir / path).read_bytes())
@@ -274,7 +282,3 @@ def service_worker(site_dir: Path) -> str:
     }
     text = SERVICE_WORKER.read_text(encoding="utf-8")
     return re.sub(r"__([A-Z]+)__", lambda match: filled[match[1]], text)
-
-
-def _below(folder: Path, pattern: str) -> list[Path]:
-    return sorted(path.relative_to(folder) for path in folder.glob(pattern))
