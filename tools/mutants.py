@@ -291,7 +291,9 @@ def main(chosen: list[str]) -> int:
             reason = why.get((mutant.was, mutant.becomes))
             unexplained += reason is None
             print(describe(f"snippets/{name}.py", mutant, reason or "NOT EXPLAINED"))
-        for was, becomes in why.keys() - {(m.was, m.becomes) for m in survivors}:
+        for was, becomes in sorted(
+            why.keys() - {(m.was, m.becomes) for m in survivors}
+        ):
             stale += 1
             print(f"  {EXPLAINED.name} explains what is no survivor:")
             print(f"    - {was}\n    + {becomes}")

@@ -110,9 +110,17 @@ def test_light_and_dark_follow_the_system_until_the_reader_chooses(page, address
     other.get_by_role("button", name="Switch to dark").click()
     # a page that is open already takes it over
     expect(body).to_have_attribute("data-md-color-scheme", "slate")
+    # other sites may share the origin, and with it the storage
+    assert other.evaluate("Object.keys(localStorage)") == ["rederived-scheme"]
     page.get_by_role("button", name="Follow the system").click()
     page.emulate_media(color_scheme="light")
     expect(body).to_have_attribute("data-md-color-scheme", "default")
+    page.get_by_role("button", name="Switch to light").click()
+    page.get_by_role("button", name="Switch to dark").click()
+    expect(other.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+    page.evaluate("localStorage.clear()")
+    other.emulate_media(color_scheme="light")
+    expect(other.locator("body")).to_have_attribute("data-md-color-scheme", "default")
     other.close()
 
 
