@@ -75,10 +75,6 @@ def test_every_page_can_be_kept_for_reading_offline(visitor: Page, address, buil
     expect(visitor.locator("h1")).to_contain_text("Long short-term memory")
     visitor.goto(address + "recurrent/heck-salem-mgu.html")  # never seen
     expect(visitor.locator(".picture fieldset").first).to_be_enabled()
-    scripts = {path.relative_to(built).as_posix() for path in built.rglob("*.js")}
-    only_run = {name for name in scripts if name.startswith(("assets/run/", "sw.js"))}
-    only_run |= {name for name in scripts if name.startswith("assets/pyodide/")}
-    assert scripts - only_run <= kept(visitor)
 
 
 def test_a_new_edition_takes_the_place_of_the_old_and_leaves_other_caches(
