@@ -32,7 +32,13 @@ SVG = re.compile(
 LONG = "`" * 8  # a fence that no code contains
 NEXT = re.compile(r"</span>\s*<span")  # one fact after the other
 WRAPPER = re.compile(r"^</?(?:div|section)\b[^>]*>\n?", re.M)
-ONLY_SERVED = ("assets/pyodide/", "assets/run/", "sw.js")  # of no use on a disk
+OF_NO_USE_ON_A_DISK = (
+    "assets/pyodide/",
+    "assets/run/",
+    "assets/javascripts/lunr/",  # the search's other languages
+    "search/search_index.json",  # there it is a script
+    "sw.js",
+)
 IN_CORE = (
     "assets/style.css",
     "assets/*.js",
@@ -262,7 +268,8 @@ def zip_site(site_dir: Path, target: Path) -> None:
     with zipfile.ZipFile(target, "w") as archive:
         for path in sorted(site_dir.rglob("*")):
             name = path.relative_to(site_dir).as_posix()
-            if path.is_file() and path != target and not name.startswith(ONLY_SERVED):
+            useless = name.startswith(OF_NO_USE_ON_A_DISK)
+            if path.is_file() and path != target and not useless:
                 archive.writestr(_entry(f"rederived/{name}"), path.read_bytes())
 
 

@@ -308,7 +308,7 @@ def main(chosen: list[str]) -> int:
 
 def row(name: str, total: int, caught: int, start: float) -> str:
     """A row of the table; the seconds are those since `start`."""
-    share = f"{100 * caught / total:.1f} %"
+    share = f"{100 * caught / total:.1f} %" if total else "none"
     seconds = f"{time.time() - start:.0f}"
     return f"{name:<24} {total:>7} {caught:>7} {share:>8} {seconds:>8}"
 
