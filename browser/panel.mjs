@@ -9,7 +9,7 @@ import { tags } from "@lezer/highlight";
 
 const KEPT = 200_000; // letters of output on the page, the newest
 const here = new URL(import.meta.url);
-const panels = new Map(); // one per snippet or exercise of the page
+const panels = new Map(); // one per snippet or exercise of the page: the promise of each
 
 const color = (name) => ({ color: `var(--md-code-hl-${name}-color)` });
 const look = [
@@ -123,6 +123,7 @@ class Panel {
   }
 
   run() {
+    if (this.busy) return;
     this.output.textContent = "";
     this.figures.textContent = "";
     const { check, files } = this.exercise ?? {};
@@ -135,7 +136,6 @@ class Panel {
   }
 
   begin(message) {
-    if (this.busy) return;
     this.busy = true;
     this.began = performance.now();
     this.ticking = setInterval(() => (this.clock.textContent = ` ${this.seconds().toFixed(0)} s`), 1000);
@@ -230,10 +230,18 @@ async function text(file) {
   return answer.text();
 }
 
+/** The panel called `id`, made on the first call: there is one, however often it is asked for. */
+function panelOf(id, make) {
+  if (!panels.has(id)) {
+    panels.set(id, make());
+    panels.get(id).catch(() => panels.delete(id)); // the next call tries again
+  }
+  return panels.get(id);
+}
+
 /** Open the panel of a snippet behind `place` and run it; on closing, back to `opener`. */
 export async function open(name, file, place, opener) {
-  if (!panels.has(name)) panels.set(name, new Panel(name, await text(file)));
-  const panel = panels.get(name);
+  const panel = await panelOf(name, async () => new Panel(name, await text(file)));
   panel.show(place, opener);
   panel.runButton.focus({ preventScroll: true });
   panel.run();
@@ -245,12 +253,11 @@ export async function open(name, file, place, opener) {
  * whenever what the reader wrote passes `check`.
  */
 export async function solve(id, { start, check, imports, solved }, place, opener) {
-  if (!panels.has(id)) {
+  const panel = await panelOf(id, async () => {
     const files = {};
     for (const file of imports) files[file.pathname.split("/").pop()] = await text(file);
-    panels.set(id, new Panel("exercise", start, { check, files, solved }));
-  }
-  const panel = panels.get(id);
+    return new Panel("exercise", start, { check, files, solved });
+  });
   panel.show(place, opener);
   panel.editor.focus();
 }

@@ -50,7 +50,10 @@ async function start() {
 let started;
 onmessage = async ({ data: { command, name, code, check = "", files = {} } }) => {
   try {
-    started ??= start();
+    started ??= start().catch((error) => {
+      started = undefined; // the next run tries again
+      throw error;
+    });
     const { python, runner } = await started;
     for (const [file, text] of Object.entries(files)) python.FS.writeFile(file, text);
     const texts = [code, check, ...Object.values(files)].join("\n");

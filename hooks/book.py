@@ -73,7 +73,7 @@ def write_epub(book: Book, site: Path, cache: Path) -> bytes:
     if not kept.exists():
         cache.mkdir(parents=True, exist_ok=True)
         for old in cache.glob("*.epub"):
-            old.unlink()
+            old.unlink(missing_ok=True)  # another build may be at it, too
         made = _pandoc(
             json.dumps(_document(book)),
             "--from=json",

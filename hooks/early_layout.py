@@ -6,10 +6,14 @@ the first screen need not be laid out before the reader gets there.
 
 import re
 
+from errors import ContentError
+
 TABLE = re.compile(r"<table(?P<rest>(?![^>]*\bclass=)[^>]*>.*?</table>)", re.S)
 ARTICLE = re.compile(r"(?<=md-content__inner md-typeset\">).*?(?=</article>)", re.S)
 HEADING = r"<h(?P<level>[23]) id=.*?</h(?P=level)>\s*"
 SECTION = re.compile(rf"(?P<heading>{HEADING})(?P<text>.*?)(?=<h[23] id=|\Z)", re.S)
+BLOCK = re.compile(r"<(?P<end>/?)(?:div|section|details|blockquote|figure|[ou]l|dl)\b")
+TAG = re.compile(r"<[^>]+>")
 CODE = re.compile(r"<pre>(?P<code>(?:<span></span>)?<code>.*?</code></pre>)", re.S)
 
 
@@ -26,7 +30,7 @@ def wrapped_tables(page_html: str) -> str:
     )
 
 
-def with_passages(page_html: str) -> str:
+def with_passages(page_html: str, where: str) -> str:
     """What stands between two headings of the article in a block of its own.
 
     The browser leaves out what is off the screen, block by block. How high it is can
@@ -38,8 +42,14 @@ def with_passages(page_html: str) -> str:
         text = match["text"]
         if not text.strip():
             return match[0]
-        if text.count("<div") != text.count("</div"):
-            raise ValueError(f"a heading inside of a block, after {match['heading']}")
+        ends = [bool(block["end"]) for block in BLOCK.finditer(text)]
+        if 2 * sum(ends) != len(ends):  # one that begins here does not end here
+            words = TAG.sub("", match["heading"]).strip().removesuffix("#")
+            raise ContentError(
+                where,
+                f"below the heading “{words}”, another stands inside of a block",
+                "let a heading stand outside of lists, quotes and folded text",
+            )
         lines = f'style="--lines:{len(text.splitlines())}"'
         return f'{match["heading"]}<div class="passage" {lines}>\n{text}</div>\n'
 

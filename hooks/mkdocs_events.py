@@ -18,6 +18,7 @@ from mkdocs.utils.templates import TemplateContext
 from book import write_epub
 from directives import Expander
 from early_layout import with_lines, with_passages, wrapped_tables
+from errors import ContentError
 from execution import Execution
 from glossary import abbreviations, explained_once
 from notebooks import slim
@@ -43,8 +44,8 @@ from tex import read_typeset, typeset_marked, write_typeset
 
 ROOT = Path(__file__).parents[1]
 NODE_MODULES = ROOT / "node_modules"
-# the site's address → the file of an npm package
-THIRD_PARTY = {
+# the site's address → what npm or make has put into node_modules
+FROM_NODE_MODULES = {
     "assets/study.js": ".study.js",
     "assets/review.js": ".review.js",
     "assets/katex/katex.min.css": "katex/dist/katex.min.css",
@@ -90,6 +91,13 @@ def on_startup(command: str, dirty: bool) -> None:
     """Know what is asked for, and keep mkdocs-jupyter's daily report to itself."""
     global _serving, _pyodide
     _serving = command == "serve"
+    needed = (*FROM_NODE_MODULES.values(), ".panel.js", "pyodide", "@dagrejs/dagre")
+    if missing := [path for path in needed if not (NODE_MODULES / path).exists()]:
+        raise ContentError(
+            "node_modules",
+            f"{', '.join(missing)}: not there",
+            "`make build` or `make serve` puts it there; mkdocs alone does not",
+        )
     _pyodide = pyodide_files(NODE_MODULES / "pyodide", ROOT / ".cache/pyodide")
     for name in ("mkdocs.mkdocs-jupyter", "mkdocs.plugins.mkdocs_jupyter"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -116,7 +124,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     _related.update(
         related({k: p.read_text(encoding="utf-8") for k, p in texts.items()}, 3)
     )
-    added = {address: NODE_MODULES / path for address, path in THIRD_PARTY.items()}
+    added = {
+        address: NODE_MODULES / path for address, path in FROM_NODE_MODULES.items()
+    }
     if _pyodide:
         added |= RUNNER
         added |= {f"assets/pyodide/{name}": path for name, path in _pyodide.items()}
@@ -189,7 +199,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     output = output.replace(UNNAMED_DIALOG, f'{UNNAMED_DIALOG} aria-label="Search"')
     output = with_lines(wrapped_tables(output))
     if page.file.src_uri.removesuffix(".md") in _site.pages:
-        output = with_passages(output)
+        output = with_passages(output, _where(page))
     output = typeset_marked(output, _where(page))
     # while serving, MkDocs adds a script that reloads the page, different each time
     return output if _serving else with_policy(output)

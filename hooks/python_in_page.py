@@ -13,9 +13,9 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 CORE = ("pyodide.mjs", "pyodide.asm.js", "pyodide.asm.wasm", "python_stdlib.zip")
@@ -71,7 +71,7 @@ def from_distribution(version: str, wanted: set[str]) -> Iterator[tuple[str, byt
                 DISTRIBUTION.format(version=version, wheel=wheel), timeout=10
             ) as answer:
                 yield wheel, answer.read()
-        except (URLError, TimeoutError) as error:
+        except (OSError, HTTPException) as error:  # at any moment
             log.info("Pyodide's distribution does not answer: %s", error)
             return
 

@@ -116,10 +116,12 @@ class Snippet:
         return found
 
     def tolerance(self, key: str) -> float | None:
-        """The bound stated for a number, or None where it is the same everywhere."""
-        return next(
-            (b for start, b in self.varies.items() if key.startswith(start)), None
-        )
+        """The bound stated for a number, or None where it is the same everywhere.
+
+        Of several starts that fit, the longest says most of this number.
+        """
+        starts = [start for start in self.varies if key.startswith(start)]
+        return self.varies[max(starts, key=len)] if starts else None
 
     @cached_property
     def symbols(self) -> dict[str, ast.AST]:

@@ -123,10 +123,6 @@ class StudyPath:
     @cached_property
     def drawing(self) -> Drawing:
         """The graph as dagre lays it out."""
-        if not DAGRE.exists():
-            raise ContentError(
-                "node_modules/@dagrejs", "missing", "run `make build`, not mkdocs"
-            )
         titles = {
             key: textwrap.wrap(page.facts.title, WIDEST)
             for key, page in self.pages.items()

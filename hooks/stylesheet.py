@@ -20,9 +20,6 @@ TAG = re.compile(r"<[^>]+>")
 SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.S)
 NAME = re.compile(r"[\w-]+")
 URL = re.compile(r"url\((?P<quote>[\"']?)(?!data:|[#/])(?P<path>[^)\"']+)(?P=quote)\)")
-# The theme's way to stop transitions while colours change: on and off again at each
-# start, and each time the browser restyles every element of the page.
-UNWANTED = {"data-md-color-switching"}
 # As long as a rule asks for `[class]`, the browser restyles every element whenever a
 # script gives the first of them a class, as the theme does at each start.
 TABLES = ("table:not([class])", "table.plain")  # the class is from early_layout.py
@@ -60,7 +57,7 @@ def names_used(site: Path) -> set[str]:
 def pruned(css: str, names: set[str]) -> str:
     """The sheet without selectors for classes, ids, attributes not in `names`."""
     rules = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
-    return "\n".join(_kept(rules, names - UNWANTED))
+    return "\n".join(_kept(rules, names))
 
 
 def _kept(rules: Iterable[Node], names: set[str]) -> Iterator[str]:

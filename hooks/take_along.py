@@ -32,7 +32,24 @@ SVG = re.compile(
 LONG = "`" * 8  # a fence that no code contains
 NEXT = re.compile(r"</span>\s*<span")  # one fact after the other
 WRAPPER = re.compile(r"^</?(?:div|section)\b[^>]*>\n?", re.M)
-ONLY_SERVED = ("assets/pyodide/", "assets/run/", "sw.js")  # of no use on a disk
+OF_NO_USE_ON_A_DISK = (
+    "assets/pyodide/",
+    "assets/run/",
+    "assets/javascripts/lunr/",  # the search's other languages
+    "search/search_index.json",  # there it is a script
+    "sw.js",
+)
+IN_CORE = (
+    "assets/style.css",
+    "assets/*.js",
+    "assets/*.svg",
+    "assets/pictures/*.js",
+    "assets/fonts/*.woff2",
+    "assets/katex/fonts/*.woff2",
+    "assets/javascripts/*.js",
+    "assets/javascripts/workers/*.js",
+    "search/search_index.json",
+)
 CSS = """\
 .card { font: 20px/1.5 Georgia, serif; max-width: 34em; margin: 0 auto }
 .from { font: 13px sans-serif; opacity: .7 }
@@ -251,7 +268,8 @@ def zip_site(site_dir: Path, target: Path) -> None:
     with zipfile.ZipFile(target, "w") as archive:
         for path in sorted(site_dir.rglob("*")):
             name = path.relative_to(site_dir).as_posix()
-            if path.is_file() and path != target and not name.startswith(ONLY_SERVED):
+            useless = name.startswith(OF_NO_USE_ON_A_DISK)
+            if path.is_file() and path != target and not useless:
                 archive.writestr(_entry(f"rederived/{name}"), path.read_bytes())
 
 
@@ -259,11 +277,8 @@ def service_worker(site_dir: Path) -> str:
     """The script that keeps the site for offline reading, with what it keeps."""
     pages = sorted(path.relative_to(site_dir) for path in site_dir.rglob("*.html"))
     core = [path for path in pages if path.parent == Path()]
-    for pattern in ("*.css", "*.js", "*.svg", "fonts/*.woff2", "katex/fonts/*.woff2"):
-        core += _below(site_dir, f"assets/{pattern}")
-    core += _below(site_dir, "assets/javascripts/*.js")
-    core += _below(site_dir, "assets/javascripts/workers/*.js")
-    core += [Path("search/search_index.json")]
+    for pattern in IN_CORE:
+        core += sorted(path.relative_to(site_dir) for path in site_dir.glob(pattern))
     digest = hashlib.sha256()
     for path in [*pages, *core]:
         digest.update((site_dir / path).read_bytes())
@@ -274,7 +289,3 @@ def service_worker(site_dir: Path) -> str:
     }
     text = SERVICE_WORKER.read_text(encoding="utf-8")
     return re.sub(r"__([A-Z]+)__", lambda match: filled[match[1]], text)
-
-
-def _below(folder: Path, pattern: str) -> list[Path]:
-    return sorted(path.relative_to(folder) for path in folder.glob(pattern))

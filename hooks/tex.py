@@ -33,10 +33,6 @@ _typeset: dict[str, str] = {}  # display or inline, and TeX → what KaTeX made 
 
 @cache
 def _engine() -> dukpy.JSInterpreter:
-    if not KATEX.exists():
-        raise ContentError(
-            "node_modules/katex", "missing", "run `make build`, not mkdocs"
-        )
     engine = dukpy.JSInterpreter()
     engine.evaljs(KATEX.read_text(encoding="utf-8"))
     engine.evaljs(

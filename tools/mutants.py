@@ -291,7 +291,9 @@ def main(chosen: list[str]) -> int:
             reason = why.get((mutant.was, mutant.becomes))
             unexplained += reason is None
             print(describe(f"snippets/{name}.py", mutant, reason or "NOT EXPLAINED"))
-        for was, becomes in why.keys() - {(m.was, m.becomes) for m in survivors}:
+        for was, becomes in sorted(
+            why.keys() - {(m.was, m.becomes) for m in survivors}
+        ):
             stale += 1
             print(f"  {EXPLAINED.name} explains what is no survivor:")
             print(f"    - {was}\n    + {becomes}")
@@ -306,7 +308,7 @@ def main(chosen: list[str]) -> int:
 
 def row(name: str, total: int, caught: int, start: float) -> str:
     """A row of the table; the seconds are those since `start`."""
-    share = f"{100 * caught / total:.1f} %"
+    share = f"{100 * caught / total:.1f} %" if total else "none"
     seconds = f"{time.time() - start:.0f}"
     return f"{name:<24} {total:>7} {caught:>7} {share:>8} {seconds:>8}"
 

@@ -19,13 +19,17 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[1]
 SLUG = "[a-z0-9]+(-[a-z0-9]+)*"
 NOT_FOR_SOURCES = ("assets", "snippets")  # folders of docs/
+OF_TESTS = ("browser", "hooks", "tools")  # with snippets/ on the tests' path
 NOT_FOR_SNIPPETS = {
     *keyword.kwlist,
     *sys.stdlib_module_names,
     "matplotlib",
     "numpy",
     "scipy",
+    "sklearn",
     "torch",
+    # a test would import ours instead
+    *(path.stem for path in ROOT.glob("*/*.py") if path.parent.name in OF_TESTS),
 }
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),

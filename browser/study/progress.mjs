@@ -5,6 +5,7 @@
 
 const FORMAT = "rederived-progress";
 const PLACE = "rederived"; // in localStorage
+const ASIDE = `${PLACE}-unread-`; // and a time: what could not be read
 const LARGEST = 5_000_000; // letters
 const NAME = /^[a-z][\w/#.-]{0,200}$/;
 
@@ -27,15 +28,15 @@ const FIELDS = {
     last_review: isNumber,
   },
 };
-export const SECTIONS = Object.keys(FIELDS);
+const SECTIONS = Object.keys(FIELDS);
 
 // a version → what brings it to the next
 const FORWARD = {
   1: (old) => ({ ...old, version: 2, cards: {} }), // before there was a review
 };
-export const VERSION = 1 + Math.max(...Object.keys(FORWARD).map(Number));
+const VERSION = 1 + Math.max(...Object.keys(FORWARD).map(Number));
 
-export const empty = () => ({
+const empty = () => ({
   format: FORMAT,
   version: VERSION,
   ...Object.fromEntries(SECTIONS.map((section) => [section, {}])),
@@ -43,11 +44,20 @@ export const empty = () => ({
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** The text is of a version that only a later edition of the site knows. */
+class NewerEdition extends Error {
+  constructor(version) {
+    const compared = `${version}, here ${VERSION}`;
+    super(`This file comes from a newer edition of the site (${compared}): reload the page.`);
+    this.compared = compared;
+  }
+}
+
 /** The progress in a text, brought forward to this version.
  *
  * Throws an Error whose message tells the reader what is wrong.
  */
-export function parse(text) {
+function parse(text) {
   if (text.length > LARGEST) throw new Error("This file is too large to be a progress file.");
   let found;
   try {
@@ -58,9 +68,7 @@ export function parse(text) {
   if (!isObject(found) || found.format !== FORMAT) throw new Error("This is not a progress file of this site.");
   const damaged = (where) => new Error(`This progress file is damaged: ${where}.`);
   if (!Number.isInteger(found.version) || found.version < 1) throw damaged("its version is missing");
-  if (found.version > VERSION) {
-    throw new Error(`This file comes from a newer edition of the site (${found.version}, here ${VERSION}): reload the page.`);
-  }
+  if (found.version > VERSION) throw new NewerEdition(found.version);
   while (found.version < VERSION) found = FORWARD[found.version](found);
   const progress = empty();
   for (const section of SECTIONS) {
@@ -79,7 +87,7 @@ export function parse(text) {
 }
 
 /** Both together; where both know a thing, the newer record. */
-export function merge(ours, theirs) {
+function merge(ours, theirs) {
   const merged = empty();
   let taken = 0;
   for (const section of SECTIONS) {
@@ -98,62 +106,89 @@ export class Store {
   constructor(tell) {
     this.tell = tell;
     this.listeners = [];
-    this.memory = empty(); // what was kept here, or could not be
-    addEventListener("storage", (event) => {
-      if (event.key !== PLACE && event.key !== null) return;
-      this.memory = empty(); // another tab has written: what it kept counts
-      this.changed();
+    this.unstored = empty(); // what could not be kept: it lasts as long as the page
+    addEventListener("storage", ({ key }) => {
+      if (key === PLACE || key === null) this.changed(); // another tab has written
     });
   }
 
-  read() {
+  /** What is stored; undefined where it must not be written over. */
+  stored() {
     let text;
     try {
       text = localStorage.getItem(PLACE);
     } catch {
       this.tell("This browser keeps nothing for this site: your progress lasts until the page closes.");
+      return undefined;
     }
-    if (!text) return this.memory;
+    if (!text) return empty();
     try {
-      return merge(parse(text), this.memory).merged;
+      return parse(text);
     } catch (error) {
-      const aside = `${PLACE}-unread-${Date.now()}`;
+      if (error instanceof NewerEdition) {
+        this.tell(
+          `The progress in this browser was stored by a newer edition of the site (${error.compared}) and stays as it is: ` +
+            "reload the page. What you do before lasts until then.",
+        );
+        return undefined;
+      }
+      const aside = `${ASIDE}${Date.now()}`;
       try {
         localStorage.setItem(aside, text);
         localStorage.removeItem(PLACE);
-        this.tell(`The progress stored in this browser could not be read, and was put aside as “${aside}”. ${error.message}`);
       } catch {
-        this.tell(`The progress stored in this browser cannot be read. ${error.message}`);
+        this.tell(`The progress stored in this browser cannot be read and stays as it is; what you do lasts until the page closes. ${error.message}`);
+        return undefined;
       }
-      return this.memory;
+      this.tell(`The progress stored in this browser could not be read, and was put aside as “${aside}”. ${error.message}`);
+      return empty();
     }
   }
 
-  write(progress) {
-    this.memory = progress;
+  read() {
+    return merge(this.stored() ?? empty(), this.unstored).merged;
+  }
+
+  /** Take in the records that are newer, on top of what other tabs have noted; how many. */
+  add(records) {
+    const stored = this.stored();
+    const { merged, taken } = merge(merge(stored ?? empty(), this.unstored).merged, records);
+    this.unstored = merged;
+    if (stored) this.keep();
+    this.changed();
+    return taken;
+  }
+
+  keep() {
     try {
-      localStorage.setItem(PLACE, JSON.stringify(progress));
+      localStorage.setItem(PLACE, JSON.stringify(this.unstored));
+      this.unstored = empty();
     } catch {
       this.tell("This browser has no room left or keeps nothing for this site: export your progress before you close the page.");
     }
-    this.changed();
   }
 
-  /** Note one thing, on top of whatever other tabs have noted meanwhile. */
+  /** Note one thing: the latest that is known of it, even if a clock was ahead before. */
   note(section, name, record) {
-    const fresh = { ...empty(), [section]: { [name]: { ...record, at: Date.now() } } };
-    this.write(merge(this.read(), fresh).merged);
+    const at = Math.max(Date.now(), 1 + (this.read()[section][name]?.at ?? 0));
+    this.add({ ...empty(), [section]: { [name]: { ...record, at } } });
   }
 
   /** Take in the progress of a file; how many of its records were newer. */
   take(text) {
-    const { merged, taken } = merge(this.read(), parse(text));
-    this.write(merged);
-    return taken;
+    return this.add(parse(text));
   }
 
+  /** Forget everything, what was put aside too. */
   clear() {
-    this.write(empty());
+    this.unstored = empty();
+    try {
+      for (const key of Object.keys(localStorage)) if (key.startsWith(ASIDE)) localStorage.removeItem(key);
+    } catch {
+      // where nothing can be kept, nothing was put aside
+    }
+    this.keep();
+    this.changed();
   }
 
   onchange(listener) {

@@ -4,7 +4,7 @@
 // is given or opened.
 
 const number = (typed) => {
-  const plain = typed.trim().replace(/[,\s\u00a0\u2009\u202f_]/g, "").replace(/[−–]/g, "-").replace(/[×x·]10\^?/, "e");
+  const plain = typed.replace(/,(?=\d{3}(?!\d))|[\s_]/g, "").replace(/[−–]/g, "-").replace(/[×x·]10\^?/, "e");
   return plain === "" ? NaN : Number(plain);
 };
 

@@ -142,6 +142,7 @@ $("#end").onclick = end;
 $("#only-read").onchange = tally;
 document.addEventListener("keydown", (event) => {
   const index = ["1", "2", "3", "4"].indexOf(event.key);
+  if (event.ctrlKey || event.altKey || event.metaKey) return; // the browser's: another tab
   if (shown && index >= 0 && !$("#grades").hidden && event.target.tagName !== "INPUT") {
     $("#grades").querySelectorAll("button")[index].click();
   }
@@ -173,20 +174,20 @@ $("#clear").onclick = () => {
     $("#imported").textContent = "Cleared.";
   }
 };
-// All pages at once, for a journey
 
-if (navigator.serviceWorker && location.protocol !== "file:") {
+// All pages at once, for a journey: where a service worker is there to keep them
+
+navigator.serviceWorker?.ready.then((registration) => {
   const button = $("#keep");
   button.hidden = false;
-  button.onclick = async () => {
+  button.onclick = () => {
     const said = $("#kept");
     said.textContent = "Fetching every page…";
-    const { active } = await navigator.serviceWorker.ready;
     const channel = new MessageChannel();
     channel.port1.onmessage = ({ data: [kept, all] }) => {
       said.textContent = kept === all ? `All ${all} are here now.` : `${kept} of ${all} came; try again for the rest.`;
     };
-    active.postMessage("keep all", [channel.port2]);
+    registration.active.postMessage("keep all", [channel.port2]);
   };
-}
+});
 for (const hidden of document.querySelectorAll(".study [hidden].ready")) hidden.hidden = false;

@@ -2,10 +2,11 @@
 // answers only where it does not. Caches of this site alone are touched, by their names.
 
 const EDITION = "__EDITION__"; // another with every change of the site
-const CORE = __CORE__; // what every page and the search need
+const CORE = __CORE__; // what the pages and the search need
 const ALL = __ALL__; // every page, for readers who want to take them all along
 const PREFIX = "rederived-";
 const CACHE = PREFIX + EDITION;
+const DOWNLOAD = /\.(zip|epub|apkg)$/; // has everything, and is on the reader's disk
 
 const older = async () => (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== CACHE);
 
@@ -26,7 +27,8 @@ async function keep(cache, addresses) {
 
 async function install() {
   const cache = await caches.open(CACHE);
-  await cache.addAll(CORE);
+  // from the network: what the browser remembers may be of the last edition
+  await cache.addAll(CORE.map((address) => new Request(address, { cache: "no-cache" })));
   for (const name of await older()) {
     // the pages kept from the last edition, in this one
     const requests = await (await caches.open(name)).keys();
@@ -40,16 +42,20 @@ async function activate() {
   await self.clients.claim();
 }
 
-async function answer(request) {
+async function answer(event) {
+  const { request } = event;
   const cache = await caches.open(CACHE);
+  const url = new URL(request.url);
+  url.search = ""; // words to mark, for instance: the page is the same
+  if (url.pathname.endsWith("/")) url.pathname += "index.html";
   try {
     const fresh = await fetch(request);
-    if (fresh.status === 200) cache.put(request, fresh.clone());
+    if (fresh.status === 200 && !DOWNLOAD.test(url.pathname)) {
+      event.waitUntil(cache.put(url, fresh.clone()).catch(() => {})); // no room: not kept
+    }
     return fresh;
   } catch (error) {
-    const url = new URL(request.url);
-    if (url.pathname.endsWith("/")) url.pathname += "index.html";
-    const kept = await cache.match(url, { ignoreSearch: true });
+    const kept = await cache.match(url);
     if (kept) return kept;
     if (request.mode !== "navigate") throw error;
     return cache.match("404.html");
@@ -61,7 +67,7 @@ self.addEventListener("activate", (event) => event.waitUntil(activate()));
 self.addEventListener("fetch", (event) => {
   const { request } = event;
   const ours = request.url.startsWith(self.registration.scope);
-  if (request.method === "GET" && ours) event.respondWith(answer(request));
+  if (request.method === "GET" && ours) event.respondWith(answer(event));
 });
 self.addEventListener("message", (event) => {
   if (event.data !== "keep all") return;

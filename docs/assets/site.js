@@ -5,6 +5,7 @@ const widths = new ResizeObserver((changes) => {
     else target.removeAttribute("tabindex");
   }
 });
+document.querySelectorAll(".md-typeset__scrollwrap").forEach((wrap) => widths.observe(wrap));
 
 // The theme puts a <nav> without a name of its own on every block of code. To a screen
 // reader each is a landmark of the page, the same one again and again: not so with this role.
@@ -12,7 +13,6 @@ const regroup = () => {
   document.querySelectorAll(".md-code__nav:not([role])").forEach((bar) => {
     bar.setAttribute("role", "none");
   });
-  document.querySelectorAll(".md-typeset__scrollwrap").forEach((wrap) => widths.observe(wrap));
 };
 new MutationObserver(regroup).observe(document.body, { childList: true, subtree: true });
 regroup();

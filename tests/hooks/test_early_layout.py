@@ -3,7 +3,9 @@
 import pytest
 
 from early_layout import with_lines, with_passages, wrapped_tables
+from errors import ContentError
 
+WHERE = "docs/a.md"
 TABLE = "<thead><tr><th>a</th></tr></thead></table>"
 
 
@@ -46,7 +48,7 @@ def test_what_stands_below_a_heading_is_a_passage():
         '<h1 id="t">T</h1><p>0</p><h2 id="a">A</h2>\n<h3 id="b">B</h3>\n<p>1\n2</p>'
         '\n<div>3</div>\n<h2 id="c">C</h2><p>4</p>'
     )
-    assert with_passages(html) == article(
+    assert with_passages(html, WHERE) == article(
         '<h1 id="t">T</h1><p>0</p><h2 id="a">A</h2>\n<h3 id="b">B</h3>\n'
         '<div class="passage" style="--lines:3">\n<p>1\n2</p>\n<div>3</div>\n</div>\n'
         '<h2 id="c">C</h2>'
@@ -55,9 +57,16 @@ def test_what_stands_below_a_heading_is_a_passage():
 
 
 def test_an_article_without_headings_has_no_passage():
-    assert with_passages(article("<p>0</p>")) == article("<p>0</p>")
+    assert with_passages(article("<p>0</p>"), WHERE) == article("<p>0</p>")
 
 
-def test_a_heading_inside_of_a_block_is_refused():
-    with pytest.raises(ValueError, match=r"a heading inside of a block, after .*A"):
-        with_passages(article('<h2 id="a">A</h2><div><h2 id="b">B</h2></div>'))
+@pytest.mark.parametrize(
+    "block", ["div", "section", "details", "blockquote", "figure", "ol", "ul", "dl"]
+)
+def test_a_heading_inside_of_a_block_is_refused(block):
+    heading = '<h2 id="a">A <em>b</em><a href="#a">#</a></h2>'
+    whole = f"<{block}><p>1</p></{block}>"
+    assert "passage" in with_passages(article(heading + whole), WHERE)
+    parted = f'<{block}><h2 id="c">C</h2></{block}>'
+    with pytest.raises(ContentError, match=r"docs/a.md: below the heading “A b”, ano"):
+        with_passages(article(heading + parted), WHERE)

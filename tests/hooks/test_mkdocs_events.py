@@ -16,12 +16,12 @@ nav: [index.md, findings.md, snippets/index.md, engines/notes.md]
 """
 
 
-def build(project) -> subprocess.CompletedProcess[str]:
+def build(project, npm: Path = ROOT / "node_modules") -> subprocess.CompletedProcess:
     """Build the project with copies of the site's own machinery."""
     project.write()
     for folder in ("hooks", "overrides", "docs/assets"):
         shutil.copytree(ROOT / folder, project.root / folder)
-    (project.root / "node_modules").symlink_to(ROOT / "node_modules")
+    (project.root / "node_modules").symlink_to(npm)
     (project.root / "browser").symlink_to(ROOT / "browser")
     (project.root / ".cache").mkdir(exist_ok=True)
     (ROOT / ".cache/pyodide").mkdir(parents=True, exist_ok=True)
@@ -145,4 +145,12 @@ def test_an_error_of_an_author_stops_the_build_without_a_traceback(new_project):
     assert "docs/engines/notes.md: front matter" in built.stderr
     assert "`kind`" in built.stderr
     assert "Cure: mend these fields" in built.stderr
+    assert "Traceback" not in built.stderr
+
+
+def test_without_what_npm_installs_the_build_says_how_to_get_it(new_project, tmp_path):
+    built = build(new_project, npm=tmp_path)
+    assert built.returncode != 0
+    assert "node_modules: .study.js, .review.js, katex/dist/katex" in built.stderr
+    assert "Cure: `make build`" in built.stderr
     assert "Traceback" not in built.stderr

@@ -1,9 +1,13 @@
 """Wheels for the reader's browser: only those that Pyodide's lock file vouches for."""
 
 import hashlib
+import io
 import json
 import logging
 import zipfile
+from http.client import IncompleteRead
+from unittest.mock import Mock
+from urllib.error import URLError
 
 import pytest
 
@@ -140,13 +144,26 @@ def test_a_carrier_that_cannot_be_had_gives_nothing(monkeypatch):
     assert list(from_carrier("0.27.7", {"numpy.whl"})) == []
 
 
-def test_a_distribution_that_does_not_answer_gives_nothing(monkeypatch, caplog):
+class BreaksOff(io.BytesIO):
+    """An answer that begins and never ends."""
+
+    def read(self, size=None):
+        raise IncompleteRead(b"whe")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Mock(side_effect=TimeoutError("timed out")),
+        Mock(side_effect=URLError("no such host")),
+        Mock(side_effect=ConnectionResetError()),
+        BreaksOff,
+    ],
+    ids=["late", "unknown", "reset", "half"],
+)
+def test_a_distribution_that_does_not_answer_gives_nothing(monkeypatch, caplog, answer):
     caplog.set_level(logging.INFO)
-
-    def refuse(address, timeout):
-        raise TimeoutError("timed out")
-
-    monkeypatch.setattr(python_in_page, "urlopen", refuse)
+    monkeypatch.setattr(python_in_page, "urlopen", lambda *_, timeout: answer())
     wanted = {"numpy.whl", "six.whl"}
     assert list(python_in_page.from_distribution("0.27.7", wanted)) == []
     assert caplog.text.count("does not answer") == 1

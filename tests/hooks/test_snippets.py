@@ -283,6 +283,14 @@ def test_bounds_are_read_by_the_start_of_a_key(new_project):
     assert snippet.tolerance("parameters") is None
 
 
+def test_the_longest_start_that_fits_has_the_word(new_project):
+    words = "it trains: `loss` by up to 0.25, `loss_late` by up to 0.5."
+    snippet = varying(new_project, words)
+    assert snippet.tolerance("loss_late_median") == 0.5
+    assert snippet.tolerance("loss_later") == 0.5
+    assert snippet.tolerance("loss_lat") == 0.25
+
+
 def test_without_the_field_nothing_varies(demo):
     assert demo.tolerance("loss_median") is None
 

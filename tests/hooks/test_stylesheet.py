@@ -2,7 +2,6 @@
 
 import pytest
 
-import stylesheet
 from stylesheet import names_used, pruned, with_one_sheet, write_sheet
 
 USED = {"card", "main", "title", "data-on", "yes", "a", "b"}
@@ -47,11 +46,6 @@ def test_what_may_be_used_stays_as_it_is(css):
 )
 def test_what_no_page_can_use_goes(css, left):
     assert pruned(css, USED) == left
-
-
-def test_the_rule_that_restyles_every_element_at_each_start_goes():
-    (name,) = stylesheet.UNWANTED
-    assert pruned(f"[{name}] *{{top:0}}", {name}) == ""
 
 
 def test_names_stand_in_tags_and_in_scripts_not_in_prose(tmp_path):

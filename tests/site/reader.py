@@ -1,6 +1,16 @@
 """What a reader does in several tests."""
 
+import pytest
 from playwright.sync_api import ConsoleMessage, Page
+
+
+def wait_until(page: Page, condition: str) -> None:
+    """Until JavaScript finds it so (the pages' policy forbids Playwright's own way)."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never so: {condition}")
 
 
 def search(page: Page, query: str) -> str:

@@ -12,8 +12,9 @@ PAGES = [
     "review.html",
 ]
 # what is ticked in the table of a picture is part of the table, and stays
-CONTROLS = """.md-header, .md-sidebar, .md-footer, button, .md-button, select,
-    [type=range], [type=number], article label:not(form.check label), .run-panel"""
+CONTROLS = """.md-header, .md-sidebar, .md-footer, button, select,
+    .md-button:not(.original *), [type=range], [type=number], .run-panel,
+    article label:not(form.check label)"""
 
 
 @pytest.fixture(scope="module", params=PAGES)
@@ -42,7 +43,9 @@ def test_nothing_is_printed_that_wants_a_click(paper):
 
 
 def test_text_links_questions_and_what_is_folded_are_printed(paper):
-    wants_a_click = ".actions, .downloads, .progress, .study, .headerlink"
+    wants_a_click = (
+        ".actions:not(.original), .downloads, .progress, .study, .headerlink"
+    )
     unseen = f":is({wants_a_click}), :is({wants_a_click}) *"
     text = f"article :is(p, li, a[href], legend):not({unseen})"
     assert seen(paper, text, seen=False) == []
@@ -50,6 +53,17 @@ def test_text_links_questions_and_what_is_folded_are_printed(paper):
     if "path" not in paper.url and "snippets" not in paper.url:
         assert seen(paper, "form.check legend")
         assert seen(paper, "details.question > p")
+
+
+def test_the_address_of_the_original_stands_near_the_top(paper, site):
+    key = paper.url.split("/", 3)[3].removesuffix(".html")
+    links = paper.locator(".original a")
+    printed = links.evaluate_all(
+        "links => links.map(a => getComputedStyle(a, '::after').content)"
+    )
+    facts = site.pages[key].facts if key in site.pages else None
+    addresses = [facts.url, facts.archive] if facts else []
+    assert printed == [f'": {address}"' for address in addresses if address]
 
 
 def test_nothing_is_cut_off(paper):

@@ -63,6 +63,12 @@ def stored(page: Page) -> dict[str, Any]:
     return json.loads(page.evaluate(STORED))
 
 
+def put(page: Page, text: str) -> None:
+    """Let the browser have stored a text, and open the page again."""
+    page.evaluate("text => localStorage.setItem('rederived', text)", text)
+    page.reload()
+
+
 def with_(**sections: Any) -> str:
     return json.dumps(PROGRESS | sections)
 
@@ -146,6 +152,15 @@ def test_two_tabs_keep_what_each_of_them_notes(page, address):
     expect(other.locator(".progress span")).to_have_text("read · an exercise solved")
 
 
+def test_what_the_reader_does_now_counts_though_a_clock_was_ahead(page, address):
+    page.goto(f"{address}{STUDIED}.html")
+    ahead = {STUDIED: {"read": True, "at": 4e12}}
+    put(page, with_(pages=ahead))
+    page.get_by_role("button", name="Not read after all").click()
+    expect(page.locator(".progress span")).to_have_text("an exercise solved")
+    assert stored(page)["pages"][STUDIED] == {"read": False, "at": 4e12 + 1}
+
+
 # As a file
 
 
@@ -164,6 +179,15 @@ def test_export_clear_import_brings_everything_back(review, take):
     assert stored(review)["pages"] == {}
     assert "4 records were newer" in take(text)
     assert stored(review) == before
+
+
+def test_forgetting_everything_forgets_what_was_put_aside(review, take):
+    put(review, "{half")
+    expect(review.locator(".notice")).to_contain_text("put aside")
+    review.evaluate("localStorage.setItem('another', 'site')")
+    review.once("dialog", lambda dialog: dialog.accept())
+    review.get_by_role("button", name="Forget everything").click()
+    assert set(review.evaluate("Object.keys(localStorage)")) == {"rederived", "another"}
 
 
 def test_forgetting_asks_first(review, take):
@@ -196,11 +220,7 @@ def test_a_file_of_the_first_version_is_brought_forward(review, take):
 def test_what_an_older_edition_stored_is_shown_kept_and_brought_forward(page, address):
     old = {key: value for key, value in PROGRESS.items() if key != "cards"}
     page.goto(f"{address}{STUDIED}.html")
-    page.evaluate(
-        "text => localStorage.setItem('rederived', text)",
-        json.dumps(old | {"version": 1}),
-    )
-    page.reload()
+    put(page, json.dumps(old | {"version": 1}))
     expect(page.locator(".progress span")).to_have_text("read · an exercise solved")
     page.get_by_role("button", name="Not read after all").click()
     now = stored(page)
@@ -321,8 +341,7 @@ def test_a_blocked_or_full_storage_is_said_and_the_page_goes_on(
 
 def test_a_stored_form_that_cannot_be_read_is_put_aside_not_lost(page, address):
     page.goto(f"{address}{STUDIED}.html")
-    page.evaluate("localStorage.setItem('rederived', '{half')")
-    page.reload()
+    put(page, "{half")
     expect(page.locator(".notice")).to_contain_text("put aside")
     page.get_by_role("button", name="Mark as read").click()
     assert stored(page)["pages"][STUDIED]["read"] is True
@@ -330,3 +349,50 @@ def test_a_stored_form_that_cannot_be_read_is_put_aside_not_lost(page, address):
         "Object.entries(localStorage).filter(([k]) => k.startsWith('rederived-unread'))"
     )
     assert [text for _, text in kept] == ["{half"]
+
+
+FULL = """Storage.prototype.setItem = () => { throw new DOMException('full') }"""
+
+
+@pytest.mark.parametrize(
+    ("text", "broken", "words"),
+    [
+        (with_(version=99, shape="of that day"), "", "newer edition of the site (99"),
+        ("{half", FULL, "cannot be read and stays as it is"),
+        (
+            json.dumps(PROGRESS),
+            "Storage.prototype.getItem = () => { throw new DOMException('no') }",
+            "keeps nothing for this site",
+        ),
+    ],
+    ids=["newer", "unreadable-and-full", "blocked"],
+)
+def test_what_this_edition_cannot_read_it_does_not_touch(
+    page, address, text, broken, words
+):
+    page.goto(f"{address}{STUDIED}.html")
+    page.add_init_script(broken)
+    put(page, text)
+    expect(page.locator(".notice")).to_contain_text(words)
+    page.get_by_role("button", name="Mark as read").click()
+    page.locator(".exercise").dispatch_event("solved", {"bubbles": True})
+    expect(page.locator(".progress span")).to_have_text("read · an exercise solved")
+    expect(page.locator(".notice")).to_contain_text(words)
+    assert page.evaluate("({ ...localStorage })") == {"rederived": text}
+
+
+def test_a_newer_edition_finds_what_it_stored_after_a_visit_to_this_one(review, take):
+    newer = with_(version=99)
+    put(review, newer)
+    assert "4 records were newer" in take(json.dumps(PROGRESS))
+    assert review.evaluate("({ ...localStorage })") == {"rederived": newer}
+
+
+def test_what_could_not_be_stored_outlasts_what_another_tab_stores(page, address):
+    page.add_init_script(FULL)
+    page.goto(f"{address}{STUDIED}.html")
+    page.get_by_role("button", name="Mark as read").click()
+    other = page.context.new_page()
+    other.goto(f"{address}{STUDIED}.html")
+    other.locator(".exercise").dispatch_event("solved", {"bubbles": True})
+    expect(page.locator(".progress span")).to_have_text("read · an exercise solved")

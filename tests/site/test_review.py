@@ -8,6 +8,8 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Page, expect
 
+from reader import console_on_a_local_disk
+
 MONDAY = datetime.datetime(2027, 3, 1, 9, 0)
 
 
@@ -29,7 +31,8 @@ def unfold(page: Page) -> None:
 
 
 def cards(page: Page) -> dict:
-    return json.loads(page.evaluate("localStorage.getItem('rederived')"))["cards"]
+    text = page.evaluate("localStorage.getItem('rederived')")
+    return json.loads(text)["cards"] if text else {}
 
 
 def come_back(page: Page, **later: int) -> None:
@@ -60,6 +63,8 @@ def test_a_card_is_answered_graded_and_scheduled_by_keyboard_alone(deck):
         "Good",
         "Easy",
     ]
+    deck.keyboard.press("Alt+4")  # the browser's
+    assert cards(deck) == {}
     deck.keyboard.press("4")
     assert deck.locator("#table .asked").get_attribute("id") != first
     assert (count(deck, "new"), count(deck, "later")) == (new - 1, 1)
@@ -138,6 +143,12 @@ def test_links_of_a_question_lead_to_its_own_page(deck, built):
         assert not target or target.startswith("http") or (built / target).exists()
 
 
+def test_where_no_worker_keeps_pages_none_is_promised(deck):
+    deck.wait_for_load_state("networkidle")
+    expect(deck.locator("#export")).to_be_visible()
+    expect(deck.locator("#keep")).to_be_hidden()
+
+
 def test_without_javascript_the_deck_is_a_list_of_questions(browser, address):
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
@@ -149,6 +160,9 @@ def test_without_javascript_the_deck_is_a_list_of_questions(browser, address):
 
 
 def test_from_a_local_disk_the_deck_works(page, built):
+    console = console_on_a_local_disk(page)
     page.goto((built / "review.html").as_uri())
     page.locator("#begin").click()
     expect(page.locator("#table .asked")).to_have_count(1)
+    expect(page.locator("#keep")).to_be_hidden()
+    assert console == []

@@ -132,12 +132,32 @@ def test_output_streams_and_stop_ends_an_endless_loop_at_once(page, address):
     replace_code(panel, 'print("before")\nwhile True:\n    pass\n')
     page.keyboard.press("Control+Enter")
     expect(panel.get_by_role("log")).to_have_text("before\n")
+    page.keyboard.press("Control+Enter")  # while it runs
+    expect(panel.get_by_role("log")).to_have_text("before\n")
     panel.get_by_role("button", name="Stop").click()
     expect(panel.get_by_role("status")).to_have_text("Stopped.", timeout=1000)
     replace_code(panel, "print(6 * 7)")
     page.keyboard.press("Control+Enter")
     assert ended(panel).startswith("Done")
     expect(panel.get_by_role("log")).to_have_text("42\n")
+
+
+def test_a_double_click_opens_one_panel(page, address):
+    page.goto(address + "snippets/rnn_parameters.html")
+    page.get_by_role("button", name="Run in this page").dblclick()
+    panel = page.get_by_role("region", name="Run rnn_parameters.py")
+    assert ended(panel).startswith("Done")
+    expect(page.locator(".run-panel")).to_have_count(1)
+
+
+def test_what_failed_to_load_is_loaded_by_the_next_run(page, address):
+    page.context.route("**/run/runner.py", lambda route: route.abort(), times=1)
+    page.goto(address + "snippets/rnn_parameters.html")
+    panel = open_panel(page, "rnn_parameters")
+    assert "error" in ended(panel)
+    expect(panel.get_by_role("log")).to_contain_text("fetch")
+    panel.get_by_role("button", name="Run", exact=True).click()
+    expect(panel.locator(".run-status")).to_contain_text("Done", timeout=120_000)
 
 
 def test_a_flood_of_output_leaves_the_page_alive(page, address):

@@ -97,6 +97,7 @@ def test_nothing_chosen_is_no_answer(studied):
         ("-{}", "Not yet: it is more."),
         ("−{}", "Not yet: it is more."),
         ("some", "Type a number"),
+        ("0,25", "Type a number"),  # no thousands are set apart here
         ("", "Type a number"),
     ],
 )

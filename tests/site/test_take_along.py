@@ -13,19 +13,10 @@ from anki.collection import (
 )
 from playwright.sync_api import Browser, Page, expect
 
-from reader import search
+from reader import search, wait_until
 
 VISITED = "recurrent/olah-lstm.html"
 ATOM = "{http://www.w3.org/2005/Atom}"
-
-
-def wait_until(page: Page, condition: str) -> None:
-    """Until JavaScript finds it so (the pages' policy forbids Playwright's own way)."""
-    for _ in range(200):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"never so: {condition}")
 
 
 # Without a network
@@ -55,6 +46,25 @@ def test_offline_a_reader_reads_and_searches(visitor: Page, address):
     expect(visitor.locator("h1")).to_contain_text("404")
 
 
+def kept(page: Page) -> set[str]:
+    """The addresses in the cache, without that of the site."""
+    urls = page.evaluate(
+        "caches.keys().then(([name]) => caches.open(name)).then(c => c.keys())"
+        ".then(kept => kept.map(request => request.url.slice(location.origin.length)))"
+    )
+    return {url.removeprefix("/") for url in urls}
+
+
+def test_words_to_mark_and_downloads_are_not_kept(visitor: Page, address):
+    visitor.goto(f"{address}glossary.html?h=gate", wait_until="networkidle")
+    bytes_fetched = visitor.evaluate(
+        "fetch('/rederived.apkg').then(answer => answer.blob()).then(b => b.size)"
+    )
+    assert bytes_fetched > 10_000
+    assert "glossary.html" in kept(visitor)
+    assert not [url for url in kept(visitor) if "?" in url or url.endswith("apkg")]
+
+
 def test_every_page_can_be_kept_for_reading_offline(visitor: Page, address, built):
     visitor.goto(address + "review.html")
     visitor.get_by_role("button", name="Keep every page").click()
@@ -63,6 +73,8 @@ def test_every_page_can_be_kept_for_reading_offline(visitor: Page, address, buil
     visitor.context.set_offline(True)
     visitor.goto(address + "snippets/lstm.html")
     expect(visitor.locator("h1")).to_contain_text("Long short-term memory")
+    visitor.goto(address + "recurrent/heck-salem-mgu.html")  # never seen
+    expect(visitor.locator(".picture fieldset").first).to_be_enabled()
 
 
 def test_a_new_edition_takes_the_place_of_the_old_and_leaves_other_caches(
@@ -113,7 +125,8 @@ def test_the_zip_holds_every_page_and_nothing_that_needs_a_server(built):
         names = {name.removeprefix("rederived/") for name in archive.namelist()}
     pages = {path.relative_to(built).as_posix() for path in built.rglob("*.html")}
     assert pages <= names
-    assert not [name for name in names if "pyodide" in name or name == "sw.js"]
+    useless = re.compile("pyodide|lunr/|search_index.json|^sw.js$")
+    assert [name for name in names if useless.search(name)] == []
 
 
 # In Anki

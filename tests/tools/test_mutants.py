@@ -79,6 +79,10 @@ def test_a_change_of_several_lines_is_told_whole():
     assert mutants.difference(before, after) == (2, "1,\n2,", "None,")
 
 
+def test_a_snippet_that_cannot_be_changed_has_a_row_too():
+    assert mutants.row("names", 0, 0, 0.0).split()[:4] == ["names", "0", "0", "none"]
+
+
 FOLDERS = ("snippets", "tests/snippets", "tools")
 
 

@@ -265,6 +265,8 @@ def test_every_test_it_lays_out_fails_and_says_what_to_write(root):
         ({"name": "2nd-try"}, "SNIPPET is the name of a new module, not “2nd-try”"),
         ({"name": "random"}, "SNIPPET is the name of a new module"),
         ({"name": "lambda"}, "SNIPPET is the name of a new module"),
+        ({"name": "sklearn"}, "SNIPPET is the name of a new module"),
+        ({"name": "figures"}, "SNIPPET is the name of a new module"),  # in hooks/
     ],
 )
 def test_what_will_not_do_is_told_and_nothing_is_written(root, wrong, words):
