@@ -26,6 +26,9 @@ def test_optimum_by_hand():
     # G = (50 / 200)^1 = 1/4, (C / 6)^(1/2) = 1000
     assert co.optimum(EASY, 6e6) == pytest.approx((250, 4000), rel=1e-14)
     assert co.tokens_for(EASY, 250) == pytest.approx(4000, rel=1e-14)
+    # below 1 as well
+    assert co.optimum(EASY, 0.06) == pytest.approx((0.025, 0.4), rel=1e-14)
+    assert co.tokens_for(EASY, 0.025) == pytest.approx(0.4, rel=1e-14)
 
 
 @each_surface
@@ -91,6 +94,12 @@ def test_the_unrounded_constants_round_to_the_printed_ones():
         assert round(unrounded, n) == getattr(SURFACES["rounded"], name)
 
 
+def test_the_replications_constants_add_up():
+    """At N = D = 1 both powers are 1."""
+    total = 1.8172 + 482.01 + 2085.43
+    assert co.loss(SURFACES["epoch"], 1, 1) == pytest.approx(total, rel=1e-14)
+
+
 def test_at_the_budget_of_gopher_the_three_disagree():
     """Values computed once with SciPy alone."""
     want = {"rounded": (32.19, 92.65), "tex": (40.36, 58.93), "epoch": (72.25, 18.39)}
@@ -101,7 +110,7 @@ def test_at_the_budget_of_gopher_the_three_disagree():
 
 def test_gpu_hours():
     assert co.gpu_flops(1, 1e12, 0.5) == 1.8e15
-    assert co.gpu_flops(2) == pytest.approx(2 * 3600 * 312e12 * 0.4, rel=1e-14)
+    assert co.gpu_flops(2) == 2 * 3600 * 312e12 * 0.4
     assert co.gpu_flops(0.5, 0.5, 1) == 900
 
 
@@ -111,6 +120,7 @@ def test_slope_is_the_exponent_of_a_power_law():
 
 
 def test_tables_have_their_misprint_and_no_other():
+    assert list(co.TABLES) == ["3", "a3_2", "a3_3"]
     for name in co.TABLES:
         N, C, D = co.table(name)
         assert N.shape == C.shape == D.shape == (len(co.LABELS),)
@@ -224,6 +234,8 @@ def test_numbers_name_what_they_compute():
         N, _ = co.optimum(s, own["flops_for_10b"])
         assert pytest.approx(10e9, rel=1e-12) == N
         budgets = {f"1e{k}": 10.0**k for k in range(18, 27)} | {"gopher": 5.76e23}
+        names = {f"params_{key}" for key in budgets}
+        assert {key for key in own if key.startswith("params_")} == names
         for key, C in budgets.items():
             N, D = co.optimum(s, C)
             assert (own[f"params_{key}"], own[f"tokens_{key}"]) == (N, D)
