@@ -20,16 +20,16 @@ AT_REST = """() => {
     document.adoptedStyleSheets = [sheet];
 }"""
 # The theme looks at a block of code, and makes it reachable by keyboard where it
-# scrolls, once it has been on the screen.
+# scrolls, once it has been on the screen. Then back: what stays on the screen, such as
+# the header, must not lie over what is judged.
 READ_TO_THE_END = """async () => {
-    for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
+    const there = scrollY;
+    const show = async y => {
         scrollTo({ top: y, behavior: "instant" });
         await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
-    }
-}"""
-AS_BEFORE = """there => {
-    scrollTo({ top: there, behavior: "instant" });
-    document.adoptedStyleSheets = [];
+    };
+    for (let y = 0; y < document.body.scrollHeight; y += innerHeight) await show(y);
+    await show(there);
 }"""
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 FLAGS = [
@@ -97,7 +97,6 @@ def violations() -> Callable[[Page], list[str]]:
         # evaluated, not added as a script tag: the page's policy allows no such tag
         if not page.evaluate("'axe' in window"):
             page.evaluate(axe)
-        there = page.evaluate("scrollY")
         page.evaluate(AT_REST)
         page.evaluate(READ_TO_THE_END)
         found = page.evaluate(
@@ -105,7 +104,7 @@ def violations() -> Callable[[Page], list[str]]:
             ".then(r => r.violations.flatMap("
             "v => v.nodes.map(n => v.id + ': ' + n.target.join(' '))))"
         )
-        page.evaluate(AS_BEFORE, there)
+        page.evaluate("document.adoptedStyleSheets = []")
         return found
 
     return find
