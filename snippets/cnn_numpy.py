@@ -231,34 +231,37 @@ def adam_reset(
 
 
 # %% Its departures, one by one
-def adam_with(
-    p: Params,
-    lr: float,
-    memory: bool = False,
-    correction: bool = False,
-    outside: bool = False,
-) -> Callable[[Params], None]:
+DEPARTURES = {"memory", "correction", "outside"}
+
+
+def adam_with(mended: set[str], p: Params, lr: float) -> Callable[[Params], None]:
     """The source's arithmetic, with any of its departures mended; with all it is Adam.
 
-    memory keeps the moments for the next batch, correction makes up for their start at
-    zero, and outside adds epsilon to the root.
+    "memory" keeps the moments for the next batch, "correction" makes up for their start
+    at zero, and "outside" adds epsilon to the root.
+
+    Raises:
+        ValueError: there is no such departure.
     """
+    if unknown := mended - DEPARTURES:
+        raise ValueError(f"no departure is called {', '.join(sorted(unknown))}")
     beta1, beta2, eps = 0.95, 0.99, 1e-7
     kept = {name: (np.zeros_like(value),) * 2 for name, value in p.items()}
     t = 0
 
     def step(grads: Params) -> None:
         nonlocal t
-        t = t + 1 if memory else 1
+        t = t + 1 if "memory" in mended else 1
         for name, g in grads.items():
             m, v = kept[name]
             m = beta1 * m + (1 - beta1) * g
             v = beta2 * v + (1 - beta2) * g**2
-            if memory:
+            if "memory" in mended:
                 kept[name] = m, v
-            if correction:
+            if "correction" in mended:
                 m, v = m / (1 - beta1**t), v / (1 - beta2**t)
-            p[name] -= lr * m / (np.sqrt(v) + eps if outside else np.sqrt(v + eps))
+            inside, outside = (0, eps) if "outside" in mended else (eps, 0)
+            p[name] -= lr * m / (np.sqrt(v + inside) + outside)
 
     return step
 
@@ -298,10 +301,7 @@ OPTIMISERS: dict[str, tuple[Optimiser, int]] = {  # and epochs
     "adam": (adam, 30),
     "reset": (adam_reset, 8),
     "sign": (partial(adam_reset, eps=1e-14), 8),
-    "memory": (partial(adam_with, memory=True), 2),
-    "correction": (partial(adam_with, correction=True), 2),
-    "outside": (partial(adam_with, outside=True), 2),
-}
+} | {name: (partial(adam_with, {name}), 2) for name in sorted(DEPARTURES)}
 
 
 # %% Training
@@ -430,10 +430,8 @@ def numbers() -> dict[str, float]:
     small = init_params(np.random.default_rng(0), side=8, F=3)
     out["parameters_digits"] = sum(value.size for value in small.values())
     for n in "12":  # He: root of 2 over what one output hears
-        filters = p["w" + n]
-        spread = filters.size**-0.5
-        out["filter_std_" + n] = spread
-        out["he_ratio_" + n] = np.sqrt(2 / filters[0].size) / spread
+        out["filter_std_" + n] = spread = p["w" + n].size ** -0.5
+        out["he_ratio_" + n] = np.sqrt(2 / p["w" + n][0].size) / spread
 
     gradients = {"1em4": 1e-4, "1em3": 1e-3, "1em2": 1e-2, "1": 1.0, "1e3": 1e3}
     g = np.array(list(gradients.values()))
@@ -441,8 +439,7 @@ def numbers() -> dict[str, float]:
         for size, step in zip(gradients, first_step(optimiser, g, 0.01), strict=True):
             out[f"step_{name}_{size}"] = step
         out["memory_" + name] = memory(optimiser)
-    knee = np.sqrt(1e-7 / (1 - 0.99))  # where (1 - beta2) g^2 is epsilon
-    out["knee"] = knee
+    out["knee"] = knee = np.sqrt(1e-7 / (1 - 0.99))  # where (1 - beta2) g^2 is epsilon
     out["plain_rate"] = first_step(adam_reset, np.array(1e-9), 1.0) / 1e-9
     first = [first_batch(seed) for seed in SEEDS]
     out["first_cost"] = np.median([loss for loss, _ in first])

@@ -148,7 +148,7 @@ class BreaksOff(io.BytesIO):
     """An answer that begins and never ends."""
 
     def read(self, size=None):
-        raise IncompleteRead(b"whe")
+        raise IncompleteRead(b"wh")
 
 
 @pytest.mark.parametrize(

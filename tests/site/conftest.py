@@ -20,8 +20,8 @@ AT_REST = """() => {
     document.adoptedStyleSheets = [sheet];
 }"""
 # The theme looks at a block of code, and makes it reachable by keyboard where it
-# scrolls, once it has been on the screen. Then back: what stays on the screen, such as
-# the header, must not lie over what is judged.
+# scrolls, once it has been on the screen. Then back, and so the sidebars: what stays on
+# the screen, such as the header, must not lie over what is judged.
 READ_TO_THE_END = """async () => {
     const there = scrollY;
     const show = async y => {
@@ -30,6 +30,9 @@ READ_TO_THE_END = """async () => {
     };
     for (let y = 0; y < document.body.scrollHeight; y += innerHeight) await show(y);
     await show(there);
+    await show(there);  // the theme moves the table of contents a moment later
+    for (const sidebar of document.querySelectorAll(".md-sidebar__scrollwrap"))
+        sidebar.scrollTo({ top: 0, behavior: "instant" });
 }"""
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 FLAGS = [

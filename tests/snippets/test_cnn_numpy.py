@@ -172,11 +172,10 @@ def test_the_step_without_memory_is_half_the_rate_at_most_and_forgets():
 def test_each_departure_by_itself():
     """None mended is the source, all mended Adam; one at a time by hand."""
     gradients = [0.1, -0.02, 3.0, 0.0]
-    mended = {"memory": True, "correction": True, "outside": True}
-    assert moved(cnn.adam_with, gradients) == pytest.approx(
+    assert moved(partial(cnn.adam_with, set()), gradients) == pytest.approx(
         moved(cnn.adam_reset, gradients), rel=1e-12
     )
-    assert moved(cnn.adam_with, gradients, **mended) == pytest.approx(
+    assert moved(partial(cnn.adam_with, cnn.DEPARTURES), gradients) == pytest.approx(
         moved(cnn.adam, gradients), rel=1e-12
     )
     # two gradients of 0.1 and 0.2, and what becomes of each mean square
@@ -190,8 +189,10 @@ def test_each_departure_by_itself():
         "outside": [0.005 / (v**0.5 + 1e-7), 0.01 / (w**0.5 + 1e-7)],
     }
     for name, steps in by_hand.items():
-        path = moved(cnn.adam_with, [0.1, 0.2], 2.0, **{name: True})
+        path = moved(partial(cnn.adam_with, {name}), [0.1, 0.2], 2.0)
         assert path == pytest.approx(list(-2 * np.cumsum(steps)), rel=1e-12), name
+    with pytest.raises(ValueError, match=r"^no departure is called inside, warmth$"):
+        cnn.adam_with({"memory", "warmth", "inside"}, {}, 0.01)
 
 
 def test_adam_does_not_care_for_the_scale_of_the_gradients_and_the_other_does():
@@ -314,7 +315,7 @@ def test_what_is_compared():
     steps = cnn.first_step(sign, g, cnn.LEARNING_RATE)
     np.testing.assert_allclose(steps, 0.0025 * np.sign(g), rtol=1e-3)
     for name in MENDED:
-        assert cnn.OPTIMISERS[name][0].keywords == {name: True}
+        assert cnn.OPTIMISERS[name][0].args == ({name},)
 
 
 def test_numbers_by_paper_and_pencil(found):
