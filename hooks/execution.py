@@ -108,18 +108,14 @@ class Execution:
     def figure(self, symbol: str) -> str:
         """A figure as it stands in a page, with its alternative text."""
         words = self.snippet.alternative_text(symbol, self.snippet.where)
-        return figures.for_page(
-            self.figures[symbol], f"{self.snippet.name}-{symbol}", words
-        )
+        name = f"{self.snippet.name}-{symbol}"
+        return figures.for_page(self.figures[symbol], name, words)
 
     def figure_files(self) -> dict[str, str]:
         """Every figure as an SVG that stands alone, by the name of its file."""
-        where = self.snippet.where
         return {
-            f"{self.snippet.name}-{symbol}.svg": figures.for_file(
-                svg, self.snippet.alternative_text(symbol, where)
-            )
-            for symbol, svg in self.figures.items()
+            f"{self.snippet.name}-{symbol}.svg": figures.for_file(self.figure(symbol))
+            for symbol in self.figures
         }
 
 

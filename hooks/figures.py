@@ -2,6 +2,7 @@
 
 import html
 import re
+from functools import cache
 from pathlib import Path
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
@@ -31,6 +32,7 @@ del matplotlib, matplotlib_inline
 """
 
 
+@cache  # its page, its notebook, the plain text and the file all ask for it
 def for_page(svg: str, name: str, alternative: str) -> str:
     """matplotlib's SVG made fit to stand in a page.
 
@@ -58,9 +60,8 @@ def for_page(svg: str, name: str, alternative: str) -> str:
     )
 
 
-def for_file(svg: str, alternative: str) -> str:
-    """matplotlib's SVG made fit to stand alone, in the colours of the day."""
-    text = for_page(svg, "figure", alternative)
+def for_file(text: str) -> str:
+    """The figure of a page made fit to stand alone, in the colours of the day."""
     for color, variable in VARIABLES.items():
         text = text.replace(f"var({variable})", color)
     alone = (

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import markdown
+from jinja2 import Environment, FileSystemBytecodeCache
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files
@@ -76,13 +77,13 @@ RUNNER = {
 
 UNNAMED_DIALOG = 'data-md-component="search" role="dialog"'  # the theme's
 
-COLOURS = re.compile(r"</?span[^>]*>")
+UNREAD = re.compile(r"</?span[^>]*>|<svg\b.*?</svg>", re.S)  # by the search
 
 _site: SiteModel
 _parser: markdown.Markdown
 _related: dict[str, list[str]] = {}
 _plain: dict[str, str] = {}  # a page's key → its Markdown, to take along
-_coloured: dict[str, str] = {}  # a page's address → its whole content
+_whole: dict[str, str] = {}  # a page's address → its whole content
 _serving = False
 _pyodide: dict[str, Path] = {}
 
@@ -175,22 +176,30 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     return f"{title}</h1>\n{card}\n{rest}"
 
 
-def _without_colours(context: TemplateContext, /, page: Page, **_: object) -> None:
-    """Let the search read the page without the marks that colour its code.
+def _bare(context: TemplateContext, /, page: Page, **_: object) -> None:
+    """Let the search read the page without figures and the marks that colour code.
 
     They are most of a page's tags and none of its words.
     """
-    _coloured[page.url] = page.content or ""
-    page.content = COLOURS.sub("", _coloured[page.url])
+    _whole[page.url] = page.content or ""
+    page.content = UNREAD.sub("", _whole[page.url])
 
 
-def _with_colours(context: TemplateContext, /, page: Page, **_: object) -> None:
-    page.content = _coloured.pop(page.url)
+def _whole_again(context: TemplateContext, /, page: Page, **_: object) -> None:
+    page.content = _whole.pop(page.url)
 
 
 on_page_context = CombinedEvent(
-    event_priority(100)(_without_colours), event_priority(-100)(_with_colours)
+    event_priority(100)(_bare), event_priority(-100)(_whole_again)
 )
+
+
+def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
+    """Keep the theme's templates compiled from build to build."""
+    compiled = ROOT / ".cache/templates"
+    compiled.mkdir(parents=True, exist_ok=True)
+    env.bytecode_cache = FileSystemBytecodeCache(str(compiled))
+    return env
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

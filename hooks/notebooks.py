@@ -6,9 +6,9 @@ in the classes that the theme styles anyway.
 """
 
 import html
-import re
 from collections.abc import Iterator
 
+from lxml.etree import strip_elements
 from lxml.html import HtmlElement, document_fromstring, tostring
 
 from errors import ContentError
@@ -16,24 +16,32 @@ from execution import Execution
 from tex import mark_dollars
 
 # a figure is taken from the execution, not from the page
-WEIGHT = re.compile(r"<(style|script|svg)\b.*?</\1>", re.S)
+WEIGHT = ("style", "script", "svg")
 
 
 def slim(page_html: str, execution: Execution) -> str:
     """The cells of a rendered notebook as plain HTML, figures themed and named."""
     drawings = iter(execution.figures)
     parts: list[str] = []
-    document = document_fromstring(WEIGHT.sub("", page_html))
-    for cell in document.find_class("jp-Cell"):
+    document = document_fromstring(page_html)
+    strip_elements(document, *WEIGHT, with_tail=False)
+    for cell in _divisions(document, "jp-Cell"):
         if "id" not in cell.attrib:
             continue  # a wrapper within a cell
-        prose = cell.find_class("jp-RenderedMarkdown")
-        parts += [_prose(prose[0])] if prose else _code(cell, execution, drawings)
+        prose = next(_divisions(cell, "jp-RenderedMarkdown"), None)
+        parts += _code(cell, execution, drawings) if prose is None else [_prose(prose)]
     return "\n".join(parts)
 
 
+def _divisions(element: HtmlElement, name: str) -> Iterator[HtmlElement]:
+    """The `div`s of a class; `find_class` asks every token of the code for its own."""
+    return (div for div in element.iter("div") if name in div.get("class", "").split())
+
+
 def _prose(cell: HtmlElement) -> str:
-    for anchor in cell.find_class("anchor-link"):
+    for anchor in cell.iter("a"):
+        if anchor.get("class") != "anchor-link":
+            continue
         anchor.set("class", "headerlink")
         anchor.set("title", "Link to this section")
         anchor.text = "#"
@@ -43,13 +51,13 @@ def _prose(cell: HtmlElement) -> str:
 def _code(
     cell: HtmlElement, execution: Execution, drawings: Iterator[str]
 ) -> Iterator[str]:
-    for highlighted in cell.find_class("highlight-ipynb"):
+    for highlighted in _divisions(cell, "highlight-ipynb"):
         code = highlighted.find(".//pre")
         yield (
             '<div class="language-python highlight"><pre><span></span>'
             f"<code>{_inside(code).removeprefix('<span></span>')}</code></pre></div>"
         )
-    for output in cell.find_class("jp-OutputArea-output"):
+    for output in _divisions(cell, "jp-OutputArea-output"):
         match output.get("data-mime-type"):
             case "image/svg+xml":
                 yield f"<figure>{execution.figure(next(drawings))}</figure>"

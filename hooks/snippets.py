@@ -14,6 +14,8 @@ from errors import ContentError
 HEADER_FIELDS = ("Source", "Differs from the source", "Checked against", "Takes")
 VARIES = "Varies with the machine"
 BY_UP_TO = re.compile(r"`(\w+)`\s+by\s+up\s+to\s+(\d+(?:\.\d+)?)")
+# what jupytext takes for a cell of text: a docstring, and nothing after it
+TEXT_CELL = re.compile(r'# %% \[markdown\]\nr?"""\n?# .*"""\s*', re.S)
 FIELD = re.compile(r"^\*\*(?P<name>[^*]+):\*\*(?P<text>.*?)(?=\n\s*\n|\Z)", re.M | re.S)
 LIBRARIES = {"numpy": "NumPy", "torch": "PyTorch", "sklearn": "scikit-learn"}
 NOT_IN_A_BROWSER = ("torch", "sklearn")
@@ -71,20 +73,14 @@ class Snippet:
     def title(self) -> str:
         """The header's first line, without its mark."""
         first = self.header.split("\n", 1)[0]
-        if not first.startswith("# ") or not self._begins_as_markdown:
+        beginning = self.text.split("\n# %%", 1)[0]
+        if not first.startswith("# ") or not TEXT_CELL.fullmatch(beginning):
             raise ContentError(
                 self.where,
                 "no title",
                 "begin with a `# %% [markdown]` cell whose first line is `# Title`",
             )
         return first.removeprefix("# ")
-
-    @property
-    def _begins_as_markdown(self) -> bool:
-        """False where jupytext has not taken the docstring for the cell's text."""
-        beginning, *_ = self.text.split("\n# %%", 1)  # the rest takes jupytext long
-        [first, *_] = jupytext.reads(beginning, fmt="py:percent").cells
-        return bool(first.cell_type == "markdown" and first.source.startswith("# "))
 
     @cached_property
     def fields(self) -> dict[str, str]:

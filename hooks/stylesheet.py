@@ -16,7 +16,7 @@ SHEET = "assets/style.css"
 LINKS = re.compile(
     r'(?:<link rel="stylesheet" href="(?P<root>[^"]*?)assets/[^"]*">\s*)+'
 )
-TAG = re.compile(r"<[^>]+>")
+TAG = re.compile(r"<\w[^>]*>")
 SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.S)
 NAME = re.compile(r"[\w-]+")
 URL = re.compile(r"url\((?P<quote>[\"']?)(?!data:|[#/])(?P<path>[^)\"']+)(?P=quote)\)")
@@ -31,9 +31,8 @@ def with_one_sheet(page_html: str) -> str:
     if first is None:
         raise ValueError("the theme no longer links a style sheet from assets/")
     link = f'<link rel="stylesheet" href="{first["root"]}{SHEET}">'
-    return page_html[: first.end()].replace(first[0], link) + LINKS.sub(
-        "", page_html[first.end() :]
-    )
+    head, body = page_html[first.end() :].split("</head>", 1)
+    return f"{page_html[: first.start()]}{link}{LINKS.sub('', head)}</head>{body}"
 
 
 def write_sheet(site: Path, sheets: Iterable[str]) -> None:

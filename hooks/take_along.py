@@ -67,7 +67,12 @@ class PlainExpander(Expander):
         if template == "card":
             filled = NEXT.sub("</span> · <span", filled)
         # the texts in it are Markdown already: an asterisk is meant as one
-        plain = markdownify(filled, escape_asterisks=False, escape_underscores=False)
+        plain = markdownify(
+            filled,
+            escape_asterisks=False,
+            escape_underscores=False,
+            bs4_options="lxml",
+        )
         return str(plain).strip()
 
     def _image(self, figure: re.Match[str]) -> str:

@@ -80,6 +80,13 @@ def test_a_header_that_is_no_markdown_cell_is_refused(new_project):
         load_snippets(new_project.snippets)
 
 
+def test_code_in_the_header_s_cell_is_refused(new_project):
+    header, rest = new_project.snippet.split('"""\n\n# %%', 1)
+    new_project.write_snippet("demo", f'{header}"""\n\nx = 1\n\n# %%{rest}')
+    with pytest.raises(ContentError, match="no title"):
+        load_snippets(new_project.snippets)
+
+
 def test_what_is_not_python_tells_file_line_and_cure(new_project):
     new_project.write_snippet("demo", "x = 1\ny = (\n")
     with pytest.raises(ContentError) as error:
