@@ -34,7 +34,7 @@ export NO_MKDOCS_2_WARNING := 1
 .NOTPARALLEL:
 
 serve: $(VENV)/.site $(BUNDLES)
-	@$(BIN)/python -c 'import re, socket, sys; address = re.fullmatch(r"([^\s:]+):(\d+)", "$(ADDRESS)") or sys.exit("make: ADDRESS is a host and a port, such as 127.0.0.1:8001, not $(ADDRESS)"); sys.exit(not socket.socket().connect_ex((address[1], int(address[2]))) and "make: $(ADDRESS) is taken; try make serve ADDRESS=127.0.0.1:8001")'
+	@$(BIN)/python tools/address.py "$(ADDRESS)"
 	$(BIN)/python -m mkdocs serve --dev-addr $(ADDRESS)
 
 build: $(VENV)/.site $(BUNDLES)

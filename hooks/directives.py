@@ -14,18 +14,18 @@ from decimal import Decimal
 from itertools import starmap
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Self
 
 import jinja2
 from markupsafe import Markup
 
 from errors import ContentError
+from notation import fixed, printed, scientific
 from pages import (
     FENCE,
     Exercise,
     Question,
     SourcePage,
-    printed,
-    scientific,
     tolerance,
 )
 from site_model import SiteModel
@@ -48,11 +48,6 @@ BLOCKS = jinja2.Environment(
 )
 
 
-def fixed(value: float, digits: int) -> str:
-    """So many digits after the point, a true minus sign, and none before zero."""
-    return f"{value:z,.{digits}f}".replace("-", "−")
-
-
 BLOCKS.filters["fixed"] = fixed
 
 
@@ -71,6 +66,10 @@ class Expander:
     to_root: str
     markdown: Callable[[str], str]
     python_in_page: bool = False
+
+    def on(self, page: SourcePage) -> Self:
+        """The same for another page: it is the one that messages name."""
+        return replace(self, page=page, where=page.where)
 
     def expand(self, text: str) -> str:
         """The whole page with its values and directives in place."""
@@ -201,8 +200,8 @@ class Expander:
         if question.number:
             number = self.number(question.number)
             answer = f"**{printed(number)}.** {answer}"
-            # the digits shown must do where no tolerance is stated
-            allowed = tolerance(Decimal(number), question.within or "0.0001 %")
+            # what six digits leave out is at most 0.0005 %
+            allowed = tolerance(Decimal(number), question.within or "0.001 %")
             form = self.block(
                 "question", question=question, number=number, tolerance=allowed
             )
@@ -212,10 +211,14 @@ class Expander:
         )
 
     def number(self, number: str) -> str:
-        """A number as it stands, or the value behind `snippet.key`."""
-        if re.match(r"[A-Za-z_]", number):
-            return f"{self.site.value(number, self.where):.6g}"
-        return number
+        """A number as it stands, or the value behind `snippet.key`.
+
+        That is whole or has six digits.
+        """
+        if not re.match(r"[A-Za-z_]", number):
+            return number
+        value = self.site.value(number, self.where)
+        return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
 
     def _exercises(self, match: re.Match[str]) -> str:
         exercises = enumerate(self._own_page(match).facts.exercises, start=1)
@@ -251,9 +254,7 @@ class Expander:
         """The questions of every page, with links that lead from here to there."""
         parts = []
         for page in self.site.in_reading_order:
-            questions = "\n\n".join(
-                map(replace(self, page=page)._question, page.facts.questions)
-            )
+            questions = "\n\n".join(map(self.on(page)._question, page.facts.questions))
             parts.append(
                 f'<section data-page="{page.key}" markdown>\n\n'
                 f"### [{page.facts.title}]({page.key}.md)\n\n"

@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,7 @@ from snippets import LIBRARIES, Snippet
 
 AT_ONCE = 2
 CELL_TIMEOUT = 120  # seconds
+KEPT = 30 * 24 * 3600  # seconds since it was last used
 DRAWING = re.compile(r"(draw_\w+)\(\)")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 START_CLOCK = "import time as _time; _begun = _time.process_time()"
@@ -107,7 +109,7 @@ class Execution:
 
     def figure(self, symbol: str) -> str:
         """A figure as it stands in a page, with its alternative text."""
-        words = self.snippet.alternative_text(symbol, self.snippet.where)
+        words = self.snippet.alternative_text(symbol)
         name = f"{self.snippet.name}-{symbol}"
         return figures.for_page(self.figures[symbol], name, words)
 
@@ -131,10 +133,13 @@ def run_all(snippets: Iterable[Snippet], cache: Path) -> dict[str, Execution]:
     to_run = [entry for entry in entries if not entry.path.exists()]
     if to_run:
         asyncio.run(_run_some(to_run))
-    used = {entry.path.parents[1] for entry in entries}
+    for entry in entries:
+        os.utime(entry.path.parents[1])  # the time of its last use
+    # other versions, and another build at the same time, have theirs in the same place
+    long_ago = time.time() - KEPT
     for folder in cache.iterdir() if cache.exists() else ():
-        if folder.is_dir() and folder not in used:
-            shutil.rmtree(folder)
+        if folder.is_dir() and folder.stat().st_mtime < long_ago:
+            shutil.rmtree(folder, ignore_errors=True)
     return {entry.snippet.name: entry for entry in entries}
 
 
@@ -156,18 +161,27 @@ def _key(snippet: Snippet) -> str:
 
 async def _run_some(entries: list[Execution]) -> None:
     free = asyncio.Semaphore(AT_ONCE)
+    failures: list[ContentError] = []
     with tqdm(total=len(entries), desc="Running snippets", unit="snippet") as bar:
 
         async def run(entry: Execution) -> None:
             async with free:
-                await _run(entry)
+                if failures:
+                    return
+                try:
+                    await _run(entry)
+                except ContentError as error:
+                    # does not stop the other: its kernel would seem to have died
+                    failures.append(error)
+                    return
             bar.write(f"  {entry.snippet.where:<36} {entry.seconds:6.1f} s")
             bar.update()
 
-        # one that fails does not stop the other: its kernel would seem to have died
-        ended = await asyncio.gather(*map(run, entries), return_exceptions=True)
-    for failure in filter(None, ended):
-        raise failure
+        await asyncio.gather(*map(run, entries))
+        for failure in failures[1:]:
+            bar.write(str(failure))
+    if failures:
+        raise failures[0]
 
 
 async def _run(entry: Execution) -> None:

@@ -5,7 +5,7 @@ Everything here fails with page, field and cure; nothing is guessed.
 
 import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -360,6 +360,12 @@ def read_front_matter(path: Path, where: str) -> tuple[dict[str, Any], str]:
         facts = yaml.load(match["yaml"], Loader=Loader)
     except yaml.YAMLError as error:
         raise ContentError(where, f"front matter: {error}", "mend the YAML") from error
+    if not isinstance(facts or {}, dict):
+        raise ContentError(
+            where,
+            f"front matter: {facts!r:.60} has no fields",
+            "write `field: value`, one a line",
+        )
     return facts or {}, match["body"]
 
 
@@ -407,39 +413,3 @@ def tolerance(number: Decimal, within: str | None) -> Decimal:
     if within.endswith("%"):
         return abs(number) * Decimal(within.removesuffix("%").strip()) / 100
     return Decimal(within)
-
-
-def printed(says: str) -> str:
-    """A source's number as a page shows it: 51600 → 51,600; 3.3e18 → 3.3 × 10¹⁸."""
-    if "e" in says.lower():
-        return scientific(says)
-    return f"{Decimal(says):,}" if abs(Decimal(says)) >= 10_000 else says
-
-
-def printed_beside(ours: float, says: str) -> str:
-    """Our number in the manner of the source's, with two digits more."""
-    if "e" in says.lower():
-        mantissa, exponent = says.lower().split("e")
-        decimals = len(mantissa.partition(".")[2]) + 2
-        scaled = ours / 10.0 ** int(exponent)
-        if 0.1 <= abs(scaled) < 1000:
-            return scientific(f"{scaled:.{decimals}f}e{exponent}")
-        return scientific(f"{ours:.{decimals}e}")
-    if float(ours).is_integer():
-        return f"{int(ours):,}" if abs(ours) >= 10_000 else str(int(ours))
-    exponent_of_says = Decimal(says).as_tuple().exponent
-    assert isinstance(exponent_of_says, int)
-    decimals = max(2 - exponent_of_says, 0)
-    value = Decimal(repr(float(ours))).quantize(
-        Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN
-    )
-    if value == 0 and ours != 0:
-        return scientific(f"{ours:.1e}")
-    return f"{value:,}"
-
-
-def scientific(text: str) -> str:
-    """`3.3e18` as it is written by hand: 3.3 × 10¹⁸."""
-    mantissa, exponent = text.lower().split("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa}\u00a0×\u00a010{raised}"  # on one line

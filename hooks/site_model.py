@@ -8,6 +8,7 @@ from pathlib import Path
 from errors import ContentError
 from execution import Execution, run_all
 from glossary import Term, load_glossary
+from notation import printed, printed_beside
 from pages import (
     Heading,
     NumberRow,
@@ -16,8 +17,6 @@ from pages import (
     load_reading_list,
     load_source,
     load_tracks,
-    printed,
-    printed_beside,
 )
 from snippets import load_snippets
 from study_path import StudyPath

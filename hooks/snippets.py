@@ -15,7 +15,7 @@ HEADER_FIELDS = ("Source", "Differs from the source", "Checked against", "Takes"
 VARIES = "Varies with the machine"
 BY_UP_TO = re.compile(r"`(\w+)`\s+by\s+up\s+to\s+(\d+(?:\.\d+)?)")
 # what jupytext takes for a cell of text: a docstring, and nothing after it
-TEXT_CELL = re.compile(r'# %% \[markdown\]\nr?"""\n?# .*"""\s*', re.S)
+TEXT_CELL = re.compile(r'# %% \[markdown\]\nr?"""\n?# (?:(?!""").)*"""\s*', re.S)
 FIELD = re.compile(r"^\*\*(?P<name>[^*]+):\*\*(?P<text>.*?)(?=\n\s*\n|\Z)", re.M | re.S)
 LIBRARIES = {"numpy": "NumPy", "torch": "PyTorch", "sklearn": "scikit-learn"}
 NOT_IN_A_BROWSER = ("torch", "sklearn")
@@ -172,9 +172,9 @@ class Snippet:
         indent = len(lines[0]) - len(lines[0].lstrip())
         return "\n".join(line.removeprefix(" " * indent) for line in lines)
 
-    def alternative_text(self, symbol: str, asked_by: str) -> str:
+    def alternative_text(self, symbol: str) -> str:
         """What a drawing shows, in words: the docstring of its function."""
-        self.code(f"{self.name}.{symbol}", asked_by)
+        self.code(f"{self.name}.{symbol}", self.where)
         node = self.symbols[symbol]
         assert isinstance(node, SYMBOL_NODES)
         words = " ".join((ast.get_docstring(node) or "").split())

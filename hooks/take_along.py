@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import zipfile
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from markdownify import markdownify
 
 from book import Book, Chapter
 from directives import Expander, identity
-from pages import Question, SourcePage, printed
+from notation import printed
+from pages import Question, SourcePage
 from site_model import SiteModel
 
 # chosen once: Anki knows the deck and the kind of card by them
@@ -219,7 +219,7 @@ def anki_package(expander: Expander) -> bytes:
     )
     deck = genanki.Deck(DECK, "Rederived")
     for page in expander.site.in_reading_order:
-        here = replace(expander, page=page)
+        here = expander.on(page)
         for question in page.facts.questions:
             front, back = _sides(here, question)
             deck.add_note(

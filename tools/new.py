@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,13 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[1]
 SLUG = "[a-z0-9]+(-[a-z0-9]+)*"
 NOT_FOR_SOURCES = ("assets", "snippets")  # folders of docs/
-OF_TESTS = ("browser", "hooks", "tools")  # with snippets/ on the tests' path
+OF_TESTS = ("browser", "hooks", "tests", "tests/site", "tools")  # on the tests' path
 NOT_FOR_SNIPPETS = {
     *keyword.kwlist,
     *sys.stdlib_module_names,
-    "matplotlib",
-    "numpy",
-    "scipy",
-    "sklearn",
-    "torch",
-    # a test would import ours instead
-    *(path.stem for path in ROOT.glob("*/*.py") if path.parent.name in OF_TESTS),
+    # a test would import the snippet instead
+    *packages_distributions(),
+    *(path.stem for folder in OF_TESTS for path in (ROOT / folder).iterdir()),
 }
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),

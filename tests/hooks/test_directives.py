@@ -10,8 +10,9 @@ from bs4 import BeautifulSoup
 from jinja2 import ChoiceLoader, DictLoader
 
 import directives
-from directives import BLOCKS, Expander, fixed
+from directives import BLOCKS, Expander
 from errors import ContentError
+from site_model import SiteModel
 
 EXTENSIONS = ["admonition", "pymdownx.arithmatex", "pymdownx.details"]
 EXTENSIONS += ["md_in_html", "pymdownx.highlight", "pymdownx.superfences"]
@@ -248,13 +249,6 @@ def test_a_picture_of_a_snippet_that_is_not_there_is_told(complaint):
     assert "names an unknown snippet" in message
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0.125, "0.12"), (-0.004, "0.00"), (-1234.5, "−1,234.50")]
-)
-def test_a_number_of_a_picture_has_a_minus_sign_and_no_negative_zero(value, shown):
-    assert fixed(value, 2) == shown
-
-
 # The ledger
 
 
@@ -345,7 +339,7 @@ def test_several_right_choices_are_boxes_to_tick_and_are_named(expand, project):
 
 
 @pytest.mark.parametrize(
-    ("within", "tolerance"), [(None, 0.0516), ("1 %", 516), ("0.5", 0.5)]
+    ("within", "tolerance"), [(None, 0.516), ("1 %", 516), ("0.5", 0.5)]
 )
 def test_a_number_is_asked_for_with_its_tolerance(expand, project, within, tolerance):
     project.page["questions"][0]["number"] = "51600"
@@ -355,6 +349,22 @@ def test_a_number_is_asked_for_with_its_tolerance(expand, project, within, toler
     assert float(form["data-number"]) == 51600
     assert float(form["data-tolerance"]) == pytest.approx(tolerance)
     assert len(form.select("input")) == 1
+
+
+@pytest.mark.parametrize(
+    "exact", [18_874_368, 3_150_336, 4, 2 / 3, 1234567.5, 9.9999949e-7, -0.1234565]
+)
+def test_the_exact_value_is_right_though_fewer_digits_are_shown(
+    expander, project, monkeypatch, exact
+):
+    project.page["questions"][0]["number"] = "demo.third"
+    notes = expander()
+    monkeypatch.setattr(SiteModel, "value", lambda *_: float(exact))
+    form = soup(notes.expand("::: questions")).form
+    given = [exact, float(f"{exact:.6g}")]  # computed by hand, copied from the answer
+    for number in given:
+        wanted, tolerance = map(float, (form["data-number"], form["data-tolerance"]))
+        assert abs(number - wanted) <= tolerance
 
 
 def test_a_question_keeps_its_name_whatever_stands_before_it(expand, project):
@@ -405,6 +415,16 @@ def test_the_deck_has_the_questions_of_all_pages_with_links_from_the_root(
     ]
     assert second.select("a")[1]["href"] == "engines/looms.md#cite"
     assert first["id"] != second["id"]  # the same words on another page
+
+
+def test_a_slip_in_a_question_is_told_of_its_own_page_wherever_it_is_met(
+    expander, project
+):
+    project.page["questions"][0]["answer"] = "It is {{ demo.none }}."
+    deck = replace(expander(None), where="docs/review.md")
+    with pytest.raises(ContentError) as error:
+        deck.expand("::: deck")
+    assert str(error.value).startswith(f"{NOTES}: `demo.none`")
 
 
 def test_a_graded_exercise_shows_its_start_and_folds_hints_and_checks(expand, project):

@@ -1,5 +1,6 @@
 """Snippets run once per content, and what goes wrong in one is told."""
 
+import os
 import platform
 import shutil
 
@@ -193,6 +194,34 @@ except ProcessLookupError:
     assert "innocent" not in caplog.text
 
 
+def test_once_one_has_failed_no_other_begins_and_each_failure_is_told(
+    new_project, tmp_path, capsys
+):
+    """Two fail together, each once the other has begun; a third is still waiting."""
+    failing = """\
+import os, time
+open({mine!r}, "w").close()
+while not os.path.exists({other!r}):
+    time.sleep(0.02)
+1 / 0"""
+    a, b, waiting = (str(tmp_path / name) for name in ("a", "b", "waiting"))
+    codes = {
+        "one": failing.format(mine=a, other=b),
+        "two": failing.format(mine=b, other=a),
+        "waiting": f"open({waiting!r}, 'w').close()",
+    }
+    snippets = [
+        new_project.write_snippet(name, SMALL.format(code=code, results="{'x': 1}"))
+        for name, code in codes.items()
+    ]
+    with pytest.raises(ContentError) as error:
+        run_all(snippets, new_project.cache)
+    told = str(error.value) + "".join(capsys.readouterr())
+    assert "snippets/one.py, cell 2" in told
+    assert "snippets/two.py, cell 2" in told
+    assert not (tmp_path / "waiting").exists()
+
+
 # The cache and the order of things. Three snippets of one text write to one log: a plus
 # when they begin, a minus when they end. The first two wait for each other.
 
@@ -257,6 +286,8 @@ def test_a_changed_snippet_runs_again_and_its_stale_entry_goes(project, small):
     other = old.parents[2] / "other/snippets/other.ipynb"
     other.parent.mkdir(parents=True)
     shutil.copy(old, other)
+    for stale in (old, other):
+        os.utime(stale.parents[1], (0, 0))
     changed = small(results="{'answer': 43}").text
     demo = project.write_snippet("demo", changed)
     found = run_all([demo], project.cache)
@@ -266,13 +297,22 @@ def test_a_changed_snippet_runs_again_and_its_stale_entry_goes(project, small):
     assert len(list(project.cache.iterdir())) == 1
 
 
-def test_under_another_python_it_runs_again(project, monkeypatch):
+def test_under_another_python_it_runs_again_and_both_entries_stay(project, monkeypatch):
     [old] = project.cache.rglob("demo.ipynb")
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
     demo = project.write_snippet("demo", project.snippet)
-    run_all([demo], project.cache)
-    [new] = project.cache.rglob("demo.ipynb")
+    new = run_all([demo], project.cache)["demo"].path
     assert new != old
+    assert set(project.cache.rglob("demo.ipynb")) == {old, new}
+
+
+def test_an_entry_that_is_used_does_not_get_old(project):
+    [kept] = project.cache.rglob("demo.ipynb")
+    os.utime(kept.parents[1], (0, 0))
+    demo = project.write_snippet("demo", project.snippet)
+    for _ in range(2):
+        run_all([demo], project.cache)
+    assert kept.exists()
 
 
 def test_a_stray_file_in_the_cache_does_no_harm(project):

@@ -9,8 +9,6 @@ from pages import (
     Source,
     load_reading_list,
     load_source,
-    printed,
-    printed_beside,
     read_front_matter,
 )
 
@@ -209,6 +207,14 @@ def test_bad_yaml_tells_file_line_and_cure(new_project):
     assert message.startswith("docs/engines/notes.md: front matter: ")
     assert "line 2" in message
     assert "Cure: mend the YAML" in message
+
+
+@pytest.mark.parametrize("yaml", ["- a\n- b\n", "hello\n", "7\n"])
+def test_front_matter_without_fields_is_told(new_project, yaml):
+    path = new_project.write_page("engines/notes", yaml, "")
+    with pytest.raises(ContentError, match="has no fields") as error:
+        load_source(path, new_project.docs)
+    assert str(error.value).startswith("docs/engines/notes.md: front matter: ")
 
 
 def test_bad_yaml_tells_which_of_two_index_pages(new_project):
@@ -444,55 +450,6 @@ def test_a_number_is_an_absolute_tolerance(ours, verdict):
 )
 def test_a_share_is_taken_of_what_the_source_says(within, says, ours, verdict):
     assert row(says, within).truth(ours) == verdict
-
-
-# How numbers are shown
-
-
-@pytest.mark.parametrize(
-    ("says", "shown"),
-    [
-        ("0.50", "0.50"),
-        ("9999", "9999"),
-        ("10000", "10,000"),
-        ("51600", "51,600"),
-        ("-51600", "-51,600"),
-        ("12345.60", "12,345.60"),
-        ("3.3e18", "3.3 × 10¹⁸"),
-        ("65e6", "65 × 10⁶"),
-        ("1E-10", "1 × 10⁻¹⁰"),
-        ("2.0e+3", "2.0 × 10³"),
-    ],
-)
-def test_the_source_is_shown_as_it_prints(says, shown):
-    assert printed(says) == shown
-
-
-@pytest.mark.parametrize(
-    ("ours", "says", "shown"),
-    [
-        (51600, "51600", "51,600"),
-        (9999.0, "10000", "9999"),
-        (1 / 3, "0.50", "0.3333"),
-        (2 / 3, "0.5", "0.667"),
-        (12345.678, "12346", "12,345.68"),
-        (3.27891e18, "3.3e18", "3.279 × 10¹⁸"),
-        (0.5, "0.50", "0.5000"),
-        (-0.126, "-0.1", "-0.126"),
-        (0, "0.5", "0"),
-        (1e-9, "0.5", "1.0 × 10⁻⁹"),
-        (0.00123, "1e-3", "1.23 × 10⁻³"),
-        (0.09e6, "1.0e6", "9.000 × 10⁴"),
-        (999.94e6, "65e6", "999.94 × 10⁶"),
-        (1000e6, "65e6", "1.00 × 10⁹"),
-        (-65_049_600, "65e6", "-65.05 × 10⁶"),
-        (65_049_600, "65e6", "65.05 × 10⁶"),
-    ],
-)
-def test_ours_is_shown_in_the_manner_of_the_source_with_two_digits_more(
-    ours, says, shown
-):
-    assert printed_beside(ours, says) == shown
 
 
 # The reading list

@@ -80,9 +80,10 @@ def test_a_header_that_is_no_markdown_cell_is_refused(new_project):
         load_snippets(new_project.snippets)
 
 
-def test_code_in_the_header_s_cell_is_refused(new_project):
+@pytest.mark.parametrize("code", ["x = 1", 'def f() -> None:\n    """Nothing."""'])
+def test_code_in_the_header_s_cell_is_refused(new_project, code):
     header, rest = new_project.snippet.split('"""\n\n# %%', 1)
-    new_project.write_snippet("demo", f'{header}"""\n\nx = 1\n\n# %%{rest}')
+    new_project.write_snippet("demo", f'{header}"""\n\n{code}\n\n# %%{rest}')
     with pytest.raises(ContentError, match="no title"):
         load_snippets(new_project.snippets)
 
@@ -181,7 +182,7 @@ def test_a_snippet_without_sections_says_so(write):
 
 
 def test_a_picture_is_described_by_the_docstring_of_its_function(demo):
-    words = demo.alternative_text("draw_line", "docs/a.md")
+    words = demo.alternative_text("draw_line")
     assert words == 'A line that rises from 0 to 1 & "stays" there.'
 
 
@@ -194,14 +195,14 @@ def test_a_description_over_several_lines_becomes_one(write):
             Then stays.
             """
         ''')
-    words = snippet.alternative_text("draw_line", "docs/a.md")
+    words = snippet.alternative_text("draw_line")
     assert words == "A line that rises. Then stays."
 
 
 def test_a_drawing_without_docstring_is_refused(write):
     snippet = write("def draw_line() -> None:\n    pass\n")
     with pytest.raises(ContentError) as error:
-        snippet.alternative_text("draw_line", "docs/a.md")
+        snippet.alternative_text("draw_line")
     message = str(error.value)
     assert message.startswith("snippets/demo.py: draw_line has no docstring")
     assert "Cure: say in the docstring what the picture shows" in message
@@ -209,7 +210,7 @@ def test_a_drawing_without_docstring_is_refused(write):
 
 def test_an_unknown_drawing_is_refused(demo):
     with pytest.raises(ContentError, match="has no symbol “draw_circle”"):
-        demo.alternative_text("draw_circle", "docs/a.md")
+        demo.alternative_text("draw_circle")
 
 
 # What it runs on, and how long it is

@@ -267,6 +267,9 @@ def test_every_test_it_lays_out_fails_and_says_what_to_write(root):
         ({"name": "lambda"}, "SNIPPET is the name of a new module"),
         ({"name": "sklearn"}, "SNIPPET is the name of a new module"),
         ({"name": "figures"}, "SNIPPET is the name of a new module"),  # in hooks/
+        ({"name": "reader"}, "SNIPPET is the name of a new module"),  # in tests/
+        ({"name": "bench"}, "SNIPPET is the name of a new module"),  # a folder
+        ({"name": "jinja2"}, "SNIPPET is the name of a new module"),  # installed
     ],
 )
 def test_what_will_not_do_is_told_and_nothing_is_written(root, wrong, words):
