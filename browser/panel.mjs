@@ -8,6 +8,7 @@ import { drawSelection, EditorView, keymap, lineNumbers } from "@codemirror/view
 import { tags } from "@lezer/highlight";
 
 const KEPT = 200_000; // letters of output on the page, the newest
+const FIRST_CODE = /^# %%(?! \[)/m; // below the title and what is said of it
 const here = new URL(import.meta.url);
 const panels = new Map(); // one per snippet or exercise of the page: the promise of each
 
@@ -51,9 +52,9 @@ class Panel {
     this.exercise = exercise;
     const button = (label, title, onclick, more) =>
       element("button", { type: "button", className: "md-button", textContent: label, title, onclick, ...more });
-    this.runButton = button("Run", "Ctrl+Enter in the code", () => this.run());
+    this.runButton = button("Run", "Ctrl+Enter or ⌘+Enter in the code", () => this.run());
     this.stopButton = button("Stop", "End the program at once", () => this.stop("Stopped."), { disabled: true });
-    this.drawButton = button("Draw figures", "Loads matplotlib, 9 MB, the first time", () => this.draw());
+    this.drawButton = button("Draw figures", "Draws what ran; loads matplotlib, 9 MB, the first time", () => this.draw());
     this.drawButton.disabled = true;
     this.resetButton = button("Reset", "Bring the original code back", () => this.reset());
     this.closeButton = button("Close", "Leave the page as it was", () => this.close());
@@ -98,9 +99,10 @@ class Panel {
           python(),
           indentUnit.of("    "),
           keymap.of([...defaultKeymap, ...historyKeymap]), // Tab leaves the editor
-          Prec.highest(keymap.of([{ key: "Ctrl-Enter", mac: "Cmd-Enter", run }])),
+          Prec.highest(keymap.of(["Ctrl-Enter", "Cmd-Enter"].map((key) => ({ key, run })))),
           EditorView.contentAttributes.of({ "aria-label": `${name}.py: code, can be changed`, tabindex: "0" }),
           look,
+          EditorView.updateListener.of(({ docChanged }) => docChanged && this.update()),
         ],
       }),
     });
@@ -112,8 +114,9 @@ class Panel {
     place.after(this.root);
     const shown = place.matches(".highlight") ? place.querySelector("code").textContent : "";
     const first = shown.trim().split("\n", 1)[0];
-    const at = this.editor.state.doc.toString().indexOf(first);
-    if (first && at >= 0) {
+    const code = this.code();
+    const at = first ? code.indexOf(first) : code.search(FIRST_CODE);
+    if (at > 0) {
       this.editor.dispatch({ selection: { anchor: at } });
       requestAnimationFrame(() => {
         this.editor.scrollDOM.scrollTop = this.editor.lineBlockAt(at).top;
@@ -127,9 +130,15 @@ class Panel {
     this.output.textContent = "";
     this.figures.textContent = "";
     const { check, files } = this.exercise ?? {};
-    this.begin({ command: "run", code: this.editor.state.doc.toString(), check, files });
+    this.ranCode = this.code();
+    this.begin({ command: "run", code: this.ranCode, check, files });
   }
 
+  code() {
+    return this.editor.state.doc.toString();
+  }
+
+  /** Draws the figures of the program that ran, which is the one in the editor. */
   draw() {
     this.figures.textContent = "";
     this.begin({ command: "draw" });
@@ -151,7 +160,7 @@ class Panel {
     this.update();
   }
 
-  hear({ type, value, name }) {
+  hear({ type, value }) {
     if (type === "out") this.write(value);
     else if (type === "figure") this.figures.append(figure(value));
     else if (value === "running" && !this.drawing) this.say("Running…");
@@ -212,7 +221,8 @@ class Panel {
     const focus = document.activeElement;
     this.runButton.disabled = this.busy;
     this.stopButton.disabled = !this.busy;
-    this.drawButton.disabled = this.busy || !this.ran || !/^def draw_/m.test(this.editor.state.doc.toString());
+    const code = this.code();
+    this.drawButton.disabled = this.busy || !this.ran || code !== this.ranCode || !/^def draw_/m.test(code);
     if (focus === this.runButton && this.busy) this.stopButton.focus();
     if (focus === this.stopButton && !this.busy) this.runButton.focus();
   }

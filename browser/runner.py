@@ -33,8 +33,8 @@ def _run_part(code: str, file: str) -> bool:
     return _tell(lambda: exec(compile(code, file, "exec"), _program.__dict__))
 
 
-def draw(name: str, show: Callable[[str, str], None]) -> bool:
-    """Call every `draw_…` of the program that ran; `show` takes its name and its SVG.
+def draw(name: str, show: Callable[[str], None]) -> bool:
+    """Call every `draw_…` of the program that ran; `show` takes the SVG of each.
 
     False if one raised, with its traceback on stderr.
     """
@@ -42,7 +42,7 @@ def draw(name: str, show: Callable[[str, str], None]) -> bool:
     def draw_all() -> None:
         for symbol, svg in _drawings():
             words = " ".join((getattr(_program, symbol).__doc__ or symbol).split())
-            show(symbol, figures.for_page(svg, f"run-{name}-{symbol}", words))
+            show(figures.for_page(svg, f"run-{name}-{symbol}", words))
 
     return _tell(draw_all)
 

@@ -2,11 +2,11 @@
 //
 // in:  { command: "run", name, code, check, files: { "lstm.py": text } } · { command: "draw", name }
 // out: { type: "state", value: "running" | "done" | "failed" } · { type: "out", value: text }
-//      { type: "figure", name, value: svg }
+//      { type: "figure", value: svg }
 
 import { loadPyodide } from "../pyodide/pyodide.mjs";
 
-const post = (type, value, name) => postMessage({ type, value, name });
+const post = (type, value) => postMessage({ type, value });
 
 // Text is posted as it is written, but a flood is gathered: a message costs more than a line.
 let text = "";
@@ -62,7 +62,7 @@ onmessage = async ({ data: { command, name, code, check = "", files = {} } }) =>
     post("state", "running");
     const fine =
       command === "draw"
-        ? runner.draw(name, (symbol, svg) => post("figure", svg, symbol))
+        ? runner.draw(name, (svg) => post("figure", svg))
         : runner.run(code, name, check);
     flush();
     post("state", fine ? "done" : "failed");

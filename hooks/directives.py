@@ -320,6 +320,9 @@ def identity(kind: str, key: str, words: str) -> str:
     return f"{kind}-{digest[:12]}"
 
 
+BLOCKS.globals["identity"] = identity
+
+
 def _links_from_root(text: str, key: str) -> str:
     """The Markdown of the page `key` with links that hold on a page at the root."""
 

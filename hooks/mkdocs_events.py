@@ -84,6 +84,7 @@ _parser: markdown.Markdown
 _related: dict[str, list[str]] = {}
 _plain: dict[str, str] = {}  # a page's key → its Markdown, to take along
 _whole: dict[str, str] = {}  # a page's address → its whole content
+_archives: dict[str, bytes] = {}  # what is taken along as a file, by its name
 _serving = False
 _pyodide: dict[str, Path] = {}
 
@@ -235,8 +236,7 @@ def on_post_build(config: MkDocsConfig) -> None:
     [search] = site.glob("assets/javascripts/workers/search.*.min.js")
     mended = with_distinct_nodes(search.read_text(encoding="utf-8"))
     search.write_text(mended, encoding="utf-8")
-    if not _serving:
-        _write_what_is_taken_along(site, config)
+    _write_what_is_taken_along(site, config)
 
 
 def _write_what_is_taken_along(site: Path, config: MkDocsConfig) -> None:
@@ -249,7 +249,6 @@ def _write_what_is_taken_along(site: Path, config: MkDocsConfig) -> None:
     text = feed(_site, config.site_name, changes)
     (site / "feed.xml").write_text(text, encoding="utf-8")
     expander = Expander(_site, "the deck", None, "", partial(_fragment, _parser))
-    (site / "rederived.apkg").write_bytes(anki_package(expander))
     (site / "assets/figures").mkdir(exist_ok=True)
     for execution in _site.executions.values():
         for name, svg in execution.figure_files().items():
@@ -257,10 +256,21 @@ def _write_what_is_taken_along(site: Path, config: MkDocsConfig) -> None:
     first = datetime(1980, 1, 1, tzinfo=UTC)  # where git knows nothing
     changed = max(map(datetime.fromisoformat, changes.values()), default=first)
     about = config.site_description or ""
-    whole = book(expander, config.site_name, about, _plain, changed)
-    (site / "rederived.epub").write_bytes(write_epub(whole, site, ROOT / ".cache/book"))
-    zip_site(site, site / "rederived.zip")
-    (site / "sw.js").write_text(service_worker(site), encoding="utf-8")
+    if not (_serving and _archives):  # while serving, they are of the first build
+        (site / "rederived.apkg").write_bytes(anki_package(expander))
+        whole = book(expander, config.site_name, about, _plain, changed)
+        epub = write_epub(whole, site, ROOT / ".cache/book")
+        (site / "rederived.epub").write_bytes(epub)
+        zip_site(site, site / "rederived.zip")
+        for path in site.glob("rederived.*"):
+            _archives[path.name] = path.read_bytes()
+    for name, archive in _archives.items():
+        (site / name).write_bytes(archive)
+    # an author wants the page as it is now, and no worker that outlives the server
+    worker = (
+        "// While serving, nothing is kept.\n" if _serving else service_worker(site)
+    )
+    (site / "sw.js").write_text(worker, encoding="utf-8")
 
 
 def _execution(page: Page) -> Execution | None:
@@ -297,5 +307,5 @@ def _expander(page: Page, config: MkDocsConfig) -> Expander:
 def _fragment(parser: markdown.Markdown, text: str) -> str:
     """A line or more of Markdown as HTML; a single paragraph without its mark."""
     html = str(parser.reset().convert(text))
-    inner = html.removeprefix("<p>").removesuffix("</p>")
-    return html if "<p>" in inner else inner
+    single = html.startswith("<p>") and html.find("</p>") == len(html) - len("</p>")
+    return html.removeprefix("<p>").removesuffix("</p>") if single else html

@@ -45,14 +45,14 @@ store.onchange((progress) => {
 });
 
 /** “Read · 3 of 6 questions right · exercise solved”, as far as there is something to say. */
-function state(progress, page, { questions, exercises }) {
-  const of = (section, flag) =>
-    Object.entries(progress[section]).filter(([name, record]) => name.startsWith(`${page}#`) && record[flag]).length;
-  const right = Math.min(of("questions", "right"), Number(questions));
-  const solved = Math.min(of("exercises", "solved"), Number(exercises));
+function state(progress, page, { questions = "", exercises = "" }) {
+  const asked = questions.split(" ").filter(Boolean);
+  const right = asked.filter((name) => progress.questions[`${page}#${name}`]?.right).length;
+  const set = exercises.split(" ").filter(Boolean);
+  const solved = set.filter((name) => progress.exercises[`${page}#${name}`]?.solved).length;
   return [
     progress.pages[page]?.read && "read",
-    right && `${right} of ${questions} questions right`,
+    right && `${right} of ${asked.length} questions right`,
     solved && (solved === 1 ? "an exercise solved" : `${solved} exercises solved`),
   ]
     .filter(Boolean)

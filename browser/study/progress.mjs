@@ -10,22 +10,23 @@ const LARGEST = 5_000_000; // letters
 const NAME = /^[a-z][\w/#.-]{0,200}$/;
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+const isTime = (value) => isNumber(value) && value > 0 && value < 8.64e15; // what a Date can hold
 const isFlag = (value) => typeof value === "boolean";
 const FIELDS = {
   pages: { read: isFlag },
   questions: { right: isFlag },
   exercises: { solved: isFlag },
   cards: {
-    due: isNumber,
-    stability: isNumber,
-    difficulty: isNumber,
+    due: isTime,
+    stability: (value) => isNumber(value) && value > 0,
+    difficulty: (value) => isNumber(value) && value >= 1 && value <= 10,
     elapsed_days: isNumber,
     scheduled_days: isNumber,
     learning_steps: isNumber,
     reps: isNumber,
     lapses: isNumber,
     state: (value) => [0, 1, 2, 3].includes(value),
-    last_review: isNumber,
+    last_review: isTime,
   },
 };
 const SECTIONS = Object.keys(FIELDS);
@@ -75,7 +76,7 @@ function parse(text) {
     if (!isObject(found[section])) throw damaged(`“${section}” is missing`);
     const records = Object.entries(found[section]).map(([name, record]) => {
       if (!NAME.test(name) || !isObject(record)) throw damaged(`“${section}” holds what does not belong there`);
-      const fields = { ...FIELDS[section], at: (value) => isNumber(value) && value > 0 };
+      const fields = { ...FIELDS[section], at: isTime };
       for (const [field, fits] of Object.entries(fields)) {
         if (!fits(record[field])) throw damaged(`“${field}” of “${name}” is missing or wrong`);
       }

@@ -4,7 +4,9 @@
 // is given or opened.
 
 const number = (typed) => {
-  const plain = typed.replace(/,(?=\d{3}(?!\d))|[\s_]/g, "").replace(/[−–]/g, "-").replace(/[×x·]10\^?/, "e");
+  const spaceless = typed.replace(/[\s_]/g, "");
+  const thousands = /^[-−–+]?[1-9]\d{0,2}(,\d{3})+(?![\d,])/.test(spaceless);
+  const plain = (thousands ? spaceless.replaceAll(",", "") : spaceless).replace(/[−–]/g, "-").replace(/[×x·]10\^?/, "e");
   return plain === "" ? NaN : Number(plain);
 };
 

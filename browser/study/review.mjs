@@ -108,7 +108,7 @@ function put(name) {
 /** Offer the grades, each with when the card would come back. */
 function offer() {
   const kept = store.read().cards[shown];
-  const now = new Date();
+  const now = new Date(Math.max(Date.now(), kept?.last_review ?? 0)); // a clock may have been ahead
   const outcomes = scheduler.repeat(kept ? fromStored(kept) : createEmptyCard(now), now);
   const buttons = $("#grades").querySelectorAll("button");
   GRADES.forEach(([grade, word], index) => {

@@ -1,13 +1,10 @@
 // A message to the reader at the foot of the window, announced to screen readers.
 
-let place;
+const [words, button] = document.querySelector(".notice").children;
 
 export function tell(text) {
-  if (!place) {
-    place = document.createElement("p");
-    place.className = "notice";
-    place.setAttribute("role", "status");
-    document.body.append(place);
-  }
-  if (place.textContent !== text) place.textContent = text;
+  if (words.textContent !== text) words.textContent = text;
+  button.hidden = !text;
 }
+
+button.onclick = () => tell("");

@@ -23,11 +23,14 @@ const site = new URL("..", document.currentScript.src);
 const cards = [...document.querySelectorAll("button[data-run]")];
 const file = (name) => new URL(`snippets/${name}.py`, site);
 const arm = (button, place, use) => {
+  const said = document.createElement("output");
   button.onclick = async () => {
+    said.textContent = "";
     try {
       await use(await import(new URL("assets/run/panel.js", site)));
     } catch (error) {
-      place.insertAdjacentText("afterend", `This cannot run here: ${error.message}`);
+      if (!said.isConnected) place.after(said);
+      said.textContent = `This cannot run here: ${error.message}`;
     }
   };
   button.hidden = false;

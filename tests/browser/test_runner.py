@@ -79,11 +79,10 @@ def draw_line() -> None:
 
 
 def test_its_figures_come_themed_and_with_words(capsys):
-    shown = {}
+    shown: list[str] = []
     assert runner.run(DRAWS, "demo")
-    assert runner.draw("demo", shown.__setitem__)
-    svg = shown.pop("draw_line")
-    assert not shown
+    assert runner.draw("demo", shown.append)
+    [svg] = shown
     assert '<title id="run-demo-draw_line-title">A line that rises.</title>' in svg
     assert "var(--figure-1)" in svg
     assert "<style" not in svg
@@ -91,7 +90,7 @@ def test_its_figures_come_themed_and_with_words(capsys):
 
 def test_a_figure_that_raises_is_told(capsys):
     assert runner.run(DRAWS.replace("[0, 1]", "1 / 0"), "demo")
-    assert not runner.draw("demo", lambda symbol, svg: None)
+    assert not runner.draw("demo", lambda svg: None)
     told = capsys.readouterr().err
     assert "ZeroDivisionError" in told
     assert "runner.py" not in told

@@ -1,10 +1,18 @@
 """The whole way through MkDocs: a small site, built by the command an author uses."""
 
+import io
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import pytest
 from bs4 import BeautifulSoup
@@ -12,12 +20,27 @@ from bs4 import BeautifulSoup
 ROOT = Path(__file__).parents[2]
 CONFIG = f"""
 INHERIT: {ROOT}/mkdocs.yml
-nav: [index.md, findings.md, snippets/index.md, engines/notes.md]
+nav: [index.md, review.md, findings.md, snippets/index.md, engines/notes.md]
 """
 
 
-def build(project, npm: Path = ROOT / "node_modules") -> subprocess.CompletedProcess:
+def build(
+    project, npm: Path = ROOT / "node_modules", **environment: str
+) -> subprocess.CompletedProcess:
     """Build the project with copies of the site's own machinery."""
+    prepare(project, npm)
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict"],
+        cwd=project.root,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def prepare(project, npm: Path) -> None:
     project.write()
     for folder in ("hooks", "overrides", "docs/assets"):
         shutil.copytree(ROOT / folder, project.root / folder)
@@ -26,19 +49,15 @@ def build(project, npm: Path = ROOT / "node_modules") -> subprocess.CompletedPro
     (project.root / ".cache").mkdir(exist_ok=True)
     (ROOT / ".cache/pyodide").mkdir(parents=True, exist_ok=True)
     (project.root / ".cache/pyodide").symlink_to(ROOT / ".cache/pyodide")
-    for name in ("findings", "snippets/index"):
-        block = name.split("/")[0]
+    whole_site = {
+        "findings": "findings",
+        "snippets/index": "snippets",
+        "review": "deck",
+    }
+    for name, block in whole_site.items():
         text = f"# The {block}\n\n::: {block}\n"
         project.write_page(name, {"title": block}, text)
     (project.root / "mkdocs.yml").write_text(CONFIG, encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict"],
-        cwd=project.root,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +173,57 @@ def test_without_what_npm_installs_the_build_says_how_to_get_it(new_project, tmp
     assert "node_modules: .study.js, .review.js, katex/dist/katex" in built.stderr
     assert "Cure: `make build`" in built.stderr
     assert "Traceback" not in built.stderr
+
+
+def test_below_a_folder_of_the_host_the_page_for_unknown_addresses_finds_its_way(
+    new_project,
+):
+    built = build(new_project, SITE_URL="https://example.org/some/where/")
+    assert built.returncode == 0, built.stdout + built.stderr
+    page = soup(new_project.root / "site/404.html")
+    addresses = [e["src"] for e in page.select("[src]")]
+    addresses += [e["href"] for e in page.select("a[href], link[href]")]
+    own = [a for a in addresses if not re.match(r"https?:|data:|#", a)]
+    assert own
+    assert [a for a in own if not a.startswith("/some/where/")] == []
+
+
+def answer(url: str, until: Callable[[bytes], bool] = bool) -> bytes:
+    """What a server that may not be up yet, or at work, sends in the end."""
+    for _ in range(600):
+        try:
+            with urlopen(url, timeout=60) as sent:
+                if until(content := sent.read()):
+                    return content
+        except (HTTPError, URLError):
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{url} does not come")
+
+
+def test_while_serving_all_can_be_taken_along_and_no_worker_stays(new_project):
+    prepare(new_project, ROOT / "node_modules")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    log = new_project.root / "log"
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mkdocs", "serve", "--dev-addr", address],
+            cwd=new_project.root,
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        site = f"http://{address}"
+        answer(site)
+        for name in ("rederived.epub", "rederived.apkg", "references.bib", "feed.xml"):
+            assert answer(f"{site}/{name}")
+        assert zipfile.is_zipfile(io.BytesIO(answer(f"{site}/rederived.zip")))
+        assert b"fetch" not in answer(f"{site}/sw.js")
+        page = new_project.docs / "index.md"
+        page.write_text(page.read_text() + "\nMoved to Turin.\n")
+        answer(site, lambda content: b"Turin" in content)
+        assert answer(f"{site}/rederived.zip")
+    finally:
+        server.terminate()
+        server.wait(timeout=30)

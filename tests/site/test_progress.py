@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from directives import identity
+from pages import load_source
+
 STUDIED = "recurrent/burkov-ch6"
+DOCS = Path(__file__).parents[2] / "docs"
+FACTS = load_source(DOCS / f"{STUDIED}.md", DOCS).facts
+SET = next(exercise.task for exercise in FACTS.exercises if exercise.start)
+EXERCISE = f"{STUDIED}#{identity('e', STUDIED, SET)}"
 STORED = "localStorage.getItem('rederived')"
 CARD = {
     "due": 1.8e12,
@@ -31,7 +38,7 @@ PROGRESS: dict[str, Any] = {
     "version": 2,
     "pages": {STUDIED: {"read": True, "at": 1.7e12}},
     "questions": {f"{STUDIED}#q-1": {"right": False, "at": 1.7e12}},
-    "exercises": {f"{STUDIED}#e-1": {"solved": True, "at": 1.7e12}},
+    "exercises": {EXERCISE: {"solved": True, "at": 1.7e12}},
     "cards": {f"{STUDIED}#q-1": CARD},
 }
 
@@ -132,6 +139,13 @@ def test_a_right_answer_that_is_changed_to_a_wrong_one_counts_no_longer(page, ad
     expect(page.locator(".progress span")).to_have_text("")
 
 
+def test_an_answer_to_what_is_no_longer_asked_does_not_count(page, address):
+    page.goto(f"{address}{STUDIED}.html")
+    put(page, with_(questions={f"{STUDIED}#q-gone": {"right": True, "at": 1.7e12}}))
+    expect(page.locator(".progress span")).to_have_text("read · an exercise solved")
+    assert f"{STUDIED}#q-gone" in stored(page)["questions"]  # but it is kept
+
+
 def test_an_open_question_is_judged_by_its_reader(page, address):
     page.goto(f"{address}{STUDIED}.html")
     asked = page.locator(".asked:not(:has(form))").first
@@ -227,7 +241,7 @@ def test_what_an_older_edition_stored_is_shown_kept_and_brought_forward(page, ad
     assert now.pop("pages")[STUDIED]["read"] is False
     kept = {key: value for key, value in PROGRESS.items() if key != "pages"}
     assert now == kept | {"cards": {}}
-    expect(page.locator(".notice")).to_have_count(0)
+    expect(page.locator(".notice p")).to_be_empty()
 
 
 def spoiled() -> list[tuple[str, str | bytes]]:
@@ -266,6 +280,11 @@ def spoiled() -> list[tuple[str, str | bytes]]:
         for name in ("", "__proto__", "A", "../x", "a b", "<b>", "a" * 300):
             text = with_(**{section: {name: record}})
             files.append(("does not belong", text))
+    for field, value in [("stability", 0), ("difficulty", 0), ("last_review", 1e300)]:
+        spoiled_card = {f"{STUDIED}#q-1": CARD | {field: value}}
+        files.append((f"“{field}” of “", with_(cards=spoiled_card)))
+    beyond = {STUDIED: {"read": True, "at": 1e300}}
+    files.append(("“at” of “", with_(pages=beyond)))
     while len(files) < 220:  # a field missing, or of another kind
         progress = copy.deepcopy(PROGRESS)
         record = next(iter(progress[chance.choice(sections)].values()))
@@ -274,10 +293,13 @@ def spoiled() -> list[tuple[str, str | bytes]]:
             del record[field]
         else:
             record[field] = chance.choice(
-                [None, "1", [], {}, -0.5 if field == "at" else "x"]
+                [None, "1", [], {}, -0.5 if field in FIRM else "x"]
             )
         files.append((f"“{field}” of “", json.dumps(progress)))
     return files
+
+
+FIRM = ("at", "due", "last_review", "stability", "difficulty")
 
 
 # each in its turn, inside the page: one call for all of them is much the faster
@@ -337,6 +359,18 @@ def test_a_blocked_or_full_storage_is_said_and_the_page_goes_on(
     page.get_by_role("button", name="Mark as read").click()
     expect(page.locator(".notice")).to_contain_text(words)
     expect(page.locator(".progress span")).to_have_text("read")
+
+
+def test_a_message_is_one_notice_in_a_live_region_and_can_be_closed(page, address):
+    page.goto(address + "review.html")
+    notice = page.locator(".notice")
+    expect(notice).to_have_count(1)
+    assert notice.bounding_box()["height"] == 0  # but there, for screen readers
+    put(page, "{half")
+    expect(notice.get_by_role("status")).to_contain_text("put aside")
+    notice.get_by_role("button", name="Close").click()
+    expect(notice.get_by_role("status")).to_be_empty()
+    assert notice.bounding_box()["height"] == 0
 
 
 def test_a_stored_form_that_cannot_be_read_is_put_aside_not_lost(page, address):

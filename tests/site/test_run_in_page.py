@@ -73,8 +73,12 @@ def test_every_numpy_snippet_gives_the_recorded_numbers(name, started, built, si
     execution = site.executions[name]
     assert execution.results.items()
     for key, value in execution.results.items():
-        tolerance = execution.snippet.tolerance(key) or 1e-6 * max(1, abs(value))
-        assert abs(printed[key] - value) <= tolerance, key
+        tolerance = execution.snippet.tolerance(key)
+        assert printed[key] == (
+            pytest.approx(value, rel=0, abs=tolerance)
+            if tolerance
+            else pytest.approx(value, rel=1e-6, abs=1e-12)
+        ), key
 
 
 def test_nothing_is_fetched_before_the_click_and_nothing_from_elsewhere(
@@ -108,6 +112,36 @@ def test_beside_the_code_the_panel_opens_at_that_code(page, address):
     first_line = block.first.locator("code").inner_text().split("\n")[0]
     expect(panel.get_by_role("textbox").get_by_text(first_line)).to_be_in_viewport()
     assert block.first.evaluate("e => e.nextElementSibling.className") == "run-panel"
+
+
+def test_from_the_card_it_opens_where_the_code_begins(page, address):
+    page.goto(address + "snippets/lstm.html")
+    editor = open_panel(page).get_by_role("textbox")
+    expect(editor.get_by_text("import numpy as np")).to_be_in_viewport()
+
+
+def test_only_what_ran_is_drawn(page, address):
+    page.goto(address + "snippets/lstm_variants.html")
+    panel = open_panel(page, "lstm_variants")
+    draw = panel.get_by_role("button", name="Draw figures")
+    expect(draw).to_be_disabled()
+    assert ended(panel).startswith("Done")
+    expect(draw).to_be_enabled()
+    panel.get_by_role("textbox").press("Control+End")
+    page.keyboard.insert_text("\nprint('more')\n")
+    expect(draw).to_be_disabled()
+    page.keyboard.press("Meta+Enter")
+    expect(panel.get_by_role("log")).to_contain_text("more", timeout=60_000)
+    expect(draw).to_be_enabled()
+
+
+def test_a_panel_that_cannot_be_had_is_told_once(page, address):
+    page.context.route("**/run/panel.js", lambda route: route.abort())
+    page.goto(address + "snippets/rnn_parameters.html")
+    button = page.get_by_role("button", name="Run in this page").first
+    for _ in range(3):
+        button.click()
+        expect(page.get_by_text("This cannot run here")).to_have_count(1)
 
 
 def test_an_edited_line_changes_the_output_and_reset_brings_it_back(page, address):

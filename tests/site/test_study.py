@@ -98,6 +98,7 @@ def test_nothing_chosen_is_no_answer(studied):
         ("−{}", "Not yet: it is more."),
         ("some", "Type a number"),
         ("0,25", "Type a number"),  # no thousands are set apart here
+        ("0,325", "Type a number"),
         ("", "Type a number"),
     ],
 )
