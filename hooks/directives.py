@@ -11,12 +11,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from itertools import starmap
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Self
 
 import jinja2
+from markdown.extensions.toc import slugify
 from markupsafe import Markup
 
 from errors import ContentError
@@ -49,6 +51,7 @@ BLOCKS = jinja2.Environment(
 
 
 BLOCKS.filters["fixed"] = fixed
+BLOCKS.filters["slug"] = partial(slugify, separator="-")  # as for headings
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 import functools
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from bench import chromium
 
 # A fade is judged at its end, and what the browser leaves out off the screen like the
 # rest. Both only while axe looks: its judgement of colours is of one moment.
@@ -35,15 +36,6 @@ READ_TO_THE_END = """async () => {
         sidebar.scrollTo({ top: 0, behavior: "instant" });
 }"""
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -68,15 +60,16 @@ def browser(built):
     For one file at a time, and after the build: while Playwright is open it keeps an
     event loop running in this thread, and executing snippets needs one of its own.
     """
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = next(filter(None, map(shutil.which, names)), None)
+    executable = chromium.found()
     if executable is None:
         reason = "no Chromium on the PATH: the browser tests need one"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=chromium.FLAGS
+        )
         yield browser
         browser.close()
 

@@ -13,9 +13,14 @@ FLAGS = [
 ]
 
 
+def found() -> str | None:
+    """Its path, if there is one."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
 def executable() -> str:
     """Its path; ends the program where there is none."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
+    if path := found():
+        return path
     raise SystemExit("no Chromium on the PATH: pages and Lighthouse need one")
