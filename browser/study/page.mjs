@@ -7,9 +7,11 @@ import { tell } from "./tell.mjs";
 const store = new Store(tell);
 const root = new URL("..", document.currentScript.src);
 
-// Without a network the site opens from what the service worker has kept.
+// Without a network the site opens from what the service worker has kept. It fetches a
+// megabyte when it first comes: not while the page is still being painted.
 if (navigator.serviceWorker && location.protocol !== "file:") {
-  addEventListener("load", () => navigator.serviceWorker.register(new URL("sw.js", root)).catch(() => {}));
+  const register = () => navigator.serviceWorker.register(new URL("sw.js", root)).catch(() => {});
+  addEventListener("load", () => setTimeout(register, 3000));
 }
 
 const card = document.querySelector(".card[data-page]");
