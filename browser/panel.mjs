@@ -8,6 +8,7 @@ import { drawSelection, EditorView, keymap, lineNumbers } from "@codemirror/view
 import { tags } from "@lezer/highlight";
 
 const KEPT = 200_000; // letters of output on the page, the newest
+const DRAFT = "rederived-draft-"; // and the panel's id, in localStorage: what its reader wrote
 const FIRST_CODE = /^# %%(?! \[)/m; // below the title and what is said of it
 const here = new URL(import.meta.url);
 const panels = new Map(); // one per snippet or exercise of the page: the promise of each
@@ -44,9 +45,29 @@ function element(name, properties, ...children) {
   return made;
 }
 
+/** What a reader made of a text before; undefined where it has not changed, or has but from another. */
+function draft(id, original) {
+  try {
+    const kept = JSON.parse(localStorage.getItem(DRAFT + id));
+    return kept?.original === original && typeof kept.text === "string" ? kept.text : undefined;
+  } catch {
+    return undefined; // nothing is kept here, or nothing that can be read
+  }
+}
+
+function keepDraft(id, original, text) {
+  try {
+    if (text === original) localStorage.removeItem(DRAFT + id);
+    else localStorage.setItem(DRAFT + id, JSON.stringify({ original, text }));
+  } catch {
+    // nothing is kept here: the draft lasts as long as the page
+  }
+}
+
 /** `exercise`, where there is one: `{ check, files, solved }`, with `solved()` called once it is. */
 class Panel {
-  constructor(name, original, exercise) {
+  constructor(id, name, original, exercise) {
+    this.id = id;
     this.name = name;
     this.original = original;
     this.exercise = exercise;
@@ -90,7 +111,7 @@ class Panel {
       root: shadow,
       parent: shadow,
       state: EditorState.create({
-        doc: original,
+        doc: draft(id, original) ?? original,
         extensions: [
           lineNumbers(),
           history(),
@@ -102,7 +123,7 @@ class Panel {
           Prec.highest(keymap.of(["Ctrl-Enter", "Cmd-Enter"].map((key) => ({ key, run })))),
           EditorView.contentAttributes.of({ "aria-label": `${name}.py: code, can be changed`, tabindex: "0" }),
           look,
-          EditorView.updateListener.of(({ docChanged }) => docChanged && this.update()),
+          EditorView.updateListener.of(({ docChanged }) => docChanged && this.changed()),
         ],
       }),
     });
@@ -132,6 +153,11 @@ class Panel {
     const { check, files } = this.exercise ?? {};
     this.ranCode = this.code();
     this.begin({ command: "run", code: this.ranCode, check, files });
+  }
+
+  changed() {
+    keepDraft(this.id, this.original, this.code());
+    this.update();
   }
 
   code() {
@@ -251,7 +277,7 @@ function panelOf(id, make) {
 
 /** Open the panel of a snippet behind `place` and run it; on closing, back to `opener`. */
 export async function open(name, file, place, opener) {
-  const panel = await panelOf(name, async () => new Panel(name, await text(file)));
+  const panel = await panelOf(name, async () => new Panel(name, name, await text(file)));
   panel.show(place, opener);
   panel.runButton.focus({ preventScroll: true });
   panel.run();
@@ -266,7 +292,7 @@ export async function solve(id, { start, check, imports, solved }, place, opener
   const panel = await panelOf(id, async () => {
     const files = {};
     for (const file of imports) files[file.pathname.split("/").pop()] = await text(file);
-    return new Panel("exercise", start, { check, files, solved });
+    return new Panel(id, "exercise", start, { check, files, solved });
   });
   panel.show(place, opener);
   panel.editor.focus();

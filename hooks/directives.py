@@ -158,7 +158,7 @@ class Expander:
             raise ContentError(
                 self.where,
                 f"`::: figure {reference}` has no caption",
-                "say below it, indented by four spaces, what to see in it",
+                "say on the next line, indented by four spaces, what to see in it",
             )
         return self.block("figure", svg=execution.figure(symbol), caption=caption)
 
@@ -175,7 +175,7 @@ class Expander:
             raise ContentError(
                 self.where,
                 f"`::: picture {name}` has no caption",
-                "say below it, indented by four spaces, what to try and to see",
+                "say on the next line, indented by four spaces, what to try and to see",
             )
         return self.block(
             "picture",

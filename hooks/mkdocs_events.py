@@ -13,7 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from mkdocs.utils import get_relative_url
+from mkdocs.utils import DuplicateFilter, get_relative_url
 from mkdocs.utils.templates import TemplateContext
 
 from book import write_epub
@@ -103,6 +103,13 @@ def on_startup(command: str, dirty: bool) -> None:
     _pyodide = pyodide_files(NODE_MODULES / "pyodide", ROOT / ".cache/pyodide")
     for name in ("mkdocs.mkdocs-jupyter", "mkdocs.plugins.mkdocs_jupyter"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def on_pre_build(config: MkDocsConfig) -> None:
+    """Tell an error again if it is still there: MkDocs says nothing twice."""
+    for known in logging.getLogger("mkdocs.commands.build").filters:
+        if isinstance(known, DuplicateFilter):
+            known.msgs.clear()
 
 
 @event_priority(100)  # before mkdocs-jupyter looks for notebooks

@@ -73,6 +73,13 @@ def test_some_exercise_is_solved_in_code(key):
 
 
 @each_page
+def test_a_page_with_a_numpy_snippet_has_an_exercise_that_grades_itself(key, site):
+    snippets = [site.executions[name].snippet for name in PAGES[key].facts.snippets]
+    if any(snippet.runs_in_a_browser for snippet in snippets):
+        assert any(name.startswith(f"{key}-") for name in GRADED)
+
+
+@each_page
 def test_no_row_stands_twice(key):
     rows = Counter((row.what, row.where) for row in PAGES[key].facts.numbers)
     assert not [row for row, count in rows.items() if count > 1]
@@ -104,8 +111,8 @@ def test_what_it_teaches_has_a_fitting_length(key):
 
 def test_the_navigation_follows_the_reading_order(site):
     navigation = (ROOT / "mkdocs.yml").read_text()
-    positions = [navigation.index(f"{page.key}.md") for page in site.in_reading_order]
-    assert positions == sorted(positions)
+    listed = [page.key for page in site.in_reading_order]
+    assert sorted(listed, key=lambda key: navigation.index(f"{key}.md")) == listed
 
 
 def test_spelling():

@@ -91,7 +91,7 @@ def lay_out(root: Path, key: str, url: str, title: str, name: str) -> list[str]:
     home = YAML_AS_WRITTEN.load(front_matter.removeprefix("---\n"))
     facts, place = enter(home["reading_list"], key, url, title)
     site = YAML_AS_WRITTEN.load(config.read_text(encoding="utf-8"))
-    enter_in_nav(site["nav"], key, list(pages(home["reading_list"])))
+    section = enter_in_nav(site["nav"], key, list(pages(home["reading_list"])))
 
     origin = f"**Source:** *{title}*"
     if facts["authors"] and facts["year"]:
@@ -114,7 +114,10 @@ def lay_out(root: Path, key: str, url: str, title: str, name: str) -> list[str]:
     for path, text in (new | changed).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return [*(f"{path.relative_to(root)}: laid out" for path in new), place]
+    said = [*(f"{path.relative_to(root)}: laid out" for path in new), place]
+    if section:
+        said.append(f"mkdocs.yml: nav has a new section, “{section}”")
+    return said
 
 
 def enter(
@@ -123,7 +126,7 @@ def enter(
     """Let the list name the page; return what it knew of the source, and the place.
 
     Where the list has the source's URL, the page takes that entry's place; else it
-    stands last under the heading of its folder's pages, or of the whole list.
+    stands after the pages of its folder, or, where there are none, last of all.
     """
     if key in pages(reading_list):
         raise ValueError(f"the reading list has `page: {key}` already")
@@ -143,16 +146,19 @@ def enter(
         h for h in reading_list if any(p.startswith(folder) for p in pages([h]))
     ]
     heading = (of_folder or reading_list)[-1]
-    heading["entries"].append({"page": key})
+    entries = heading["entries"]
+    beside = [n for n, e in enumerate(entries) if e.get("page", "").startswith(folder)]
+    entries.insert(beside[-1] + 1 if beside else len(entries), {"page": key})
     facts = {"title": title, "authors": [], "year": None, "kind": None, "url": url}
     return facts | {"minutes": None}, (
-        f"docs/index.md: the page stands last under “{heading['heading']}”; "
+        "docs/index.md: the page stands last of its folder under "
+        f"“{heading['heading']}”; "
         "move it to where it is best read, there and in nav of mkdocs.yml"
     )
 
 
-def enter_in_nav(nav: list[Any], key: str, order: list[str]) -> None:
-    """Put the page into its folder's section, or a new one, in reading order."""
+def enter_in_nav(nav: list[Any], key: str, order: list[str]) -> str | None:
+    """Put the page into its folder's section in reading order; or a new one's title."""
     folder = key.split("/")[0]
     earlier = {f"{k}.md" for k in order[: order.index(key)]}
     later = {f"{k}.md" for k in order[order.index(key) :]}
@@ -165,10 +171,12 @@ def enter_in_nav(nav: list[Any], key: str, order: list[str]) -> None:
         if any(path.startswith(f"{folder}/") for path in paths):
             following = [n for n, path in enumerate(paths) if path in later]
             section.insert(following[0] if following else len(section), f"{key}.md")
-            return
+            return None
         if earlier.intersection(paths):
             end = number
-    nav.insert(end + 1, {folder.replace("-", " ").capitalize(): [f"{key}.md"]})
+    title = folder.replace("-", " ").capitalize()
+    nav.insert(end + 1, {title: [f"{key}.md"]})
+    return title
 
 
 def pages(reading_list: list[Any]) -> Iterator[str]:

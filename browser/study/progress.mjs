@@ -180,13 +180,13 @@ export class Store {
     return this.add(parse(text));
   }
 
-  /** Forget everything, what was put aside too. */
+  /** Forget everything: what was put aside too, and drafts of code. */
   clear() {
     this.unstored = empty();
     try {
-      for (const key of Object.keys(localStorage)) if (key.startsWith(ASIDE)) localStorage.removeItem(key);
+      for (const key of Object.keys(localStorage)) if (key.startsWith(`${PLACE}-`)) localStorage.removeItem(key);
     } catch {
-      // where nothing can be kept, nothing was put aside
+      // where nothing can be kept, nothing was
     }
     this.keep();
     this.changed();

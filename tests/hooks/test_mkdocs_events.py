@@ -1,6 +1,7 @@
 """The whole way through MkDocs: a small site, built by the command an author uses."""
 
 import io
+import logging
 import os
 import re
 import shutil
@@ -16,6 +17,10 @@ from urllib.request import urlopen
 
 import pytest
 from bs4 import BeautifulSoup
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.utils import DuplicateFilter
+
+import mkdocs_events
 
 ROOT = Path(__file__).parents[2]
 CONFIG = f"""
@@ -227,3 +232,17 @@ def test_while_serving_all_can_be_taken_along_and_no_worker_stays(new_project):
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+def test_an_error_that_is_still_there_is_told_again():
+    log = logging.getLogger("mkdocs.commands.build")
+    only_once = DuplicateFilter()
+    log.addFilter(only_once)
+    try:
+        record = log.makeRecord(log.name, logging.ERROR, "", 0, "no title", (), None)
+        assert only_once(record)
+        assert not only_once(record)
+        mkdocs_events.on_pre_build(MkDocsConfig())
+        assert only_once(record)
+    finally:
+        log.removeFilter(only_once)

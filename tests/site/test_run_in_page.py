@@ -159,6 +159,21 @@ def test_an_edited_line_changes_the_output_and_reset_brings_it_back(page, addres
     expect(output).to_have_text(original)
 
 
+def test_what_a_reader_wrote_is_there_again_until_it_is_reset(page, address):
+    page.goto(address + "snippets/rnn_parameters.html")
+    panel = open_panel(page, "rnn_parameters")
+    ended(panel)
+    replace_code(panel, "print('mine')")
+    page.reload()
+    panel = open_panel(page, "rnn_parameters")
+    expect(panel.get_by_role("log")).to_have_text("mine\n", timeout=120_000)
+    panel.get_by_role("button", name="Reset").click()
+    page.reload()
+    panel = open_panel(page, "rnn_parameters")
+    ended(panel)
+    expect(panel.get_by_role("textbox")).not_to_contain_text("mine")
+
+
 def test_output_streams_and_stop_ends_an_endless_loop_at_once(page, address):
     page.goto(address + "snippets/rnn_parameters.html")
     panel = open_panel(page, "rnn_parameters")

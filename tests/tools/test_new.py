@@ -127,13 +127,28 @@ def test_an_unlisted_source_stands_last_under_the_heading_of_its_folder(root):
         {"page": "engines/looms"},
         {"page": "engines/notes"},
     ]
-    assert "last under “Engines”; move it" in said[-1]
+    assert "last of its folder under “Engines”; move it" in said[-1]
     page = front_matter(root / "docs/engines/notes.md")
     assert (page["url"], page["year"]) == (UNLISTED["url"], None)
 
 
-def test_a_new_folder_stands_at_the_end_of_the_list(root):
-    new.lay_out(root, **UNLISTED | {"key": "great-looms/notes"})
+def test_among_pages_of_other_folders_it_stands_behind_those_of_its_own(root):
+    index = root / "docs/index.md"
+    other = "      - page: engines/looms\n      - page: mills/water\n"
+    index.write_text(HOME.replace("      - page: engines/looms\n", other))
+    new.lay_out(root, **UNLISTED)
+    engines, _ = front_matter(index)["reading_list"]
+    assert [entry.get("page") for entry in engines["entries"]] == [
+        None,
+        "engines/looms",
+        "engines/notes",
+        "mills/water",
+    ]
+
+
+def test_a_new_folder_stands_at_the_end_of_the_list_and_is_told(root):
+    said = new.lay_out(root, **UNLISTED | {"key": "great-looms/notes"})
+    assert said[-1] == "mkdocs.yml: nav has a new section, “Great looms”"
     assert (root / "docs/index.md").read_text() == HOME.replace(
         "    entries: []\n", "    entries:\n      - page: great-looms/notes\n"
     )
