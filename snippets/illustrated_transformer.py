@@ -314,8 +314,9 @@ def numbers() -> dict[str, float]:
         for pos in (1, 2):
             for column in range(4):
                 result[f"{name}_pos{pos}_column{column + 1}"] = encoding[pos, column]
-    gap = np.abs(apart(interleaved(20, 512)) - halves(20, 512))  # (20, 512)
-    result["gap_max_d512_20_positions"] = gap.max()
+    gap = np.abs(apart(interleaved(1000, 512)) - halves(1000, 512))  # (1000, 512)
+    for n in (20, 100, 1000):
+        result[f"gap_max_d512_{n}_positions"] = gap[:n].max()
     loss, gradient = cross_entropy(UNTRAINED, np.array(3))
     result["loss_untrained"] = loss
     result["loss_uniform"] = math.log(len(VOCABULARY))
@@ -330,8 +331,10 @@ def numbers() -> dict[str, float]:
         result[f"it_animal_{last}"], result[f"it_street_{last}"] = weights[[1, 5]]
     # for a word that asks nothing
     result["mean_tired"] = look("what is said")["z"][0, 1]
-    before = look("the word before")["weights"][7]  # (11,)
-    result["before_6"], result["before_0"] = before[[6, 0]]
+    before = look("the word before")["scaled"][7]  # (11,)
+    result["before_6"], result["before_0"] = softmax(before)[[6, 0]]
+    # queries and keys twice as long: scores four times as large
+    result["before_6_doubled"] = softmax(4 * before)[6]
     it = look("who is meant")
     for j in range(11):  # the row of "it", as the picture on the page begins
         for name in ("scores", "scaled", "weights"):

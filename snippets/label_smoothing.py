@@ -131,7 +131,8 @@ def curve(epsilon: float, x: Floats | Ints = X) -> Floats:
 # The last normalization gives vectors whose entries have variance 1, and Xavier's
 # start gives the output layer entries of variance $2 / (V + d)$. So the logits have a
 # variance near $2 d / (V + d)$: an untrained model does not guess evenly. It is sure of
-# something at random, and pays for it.
+# something at random, and pays for it. Here independent normal vectors stand for what
+# the last normalization gives; in a model they resemble one another.
 
 
 # %%

@@ -108,14 +108,15 @@ def numbers() -> dict[str, float]:
     """Every figure the page quotes."""
     result = {}
     for d in (4, 32, 512):
+        result[f"factor_d{d}"] = np.sqrt((d - 1) / d)  # what epsilon does left out
         rng = np.random.default_rng(d)
         result[f"length_ratio_d{d}"] = length_ratio(d, 1, rng)
     gaps = [largest_gap(512, 100, np.random.default_rng(seed)) for seed in range(5)]
-    result["gap_d512_median"] = float(np.median(gaps))
+    result["gap_d512_median"] = np.median(gaps)
     result["gap_d512_min"], result["gap_d512_max"] = min(gaps), max(gaps)
     small = length_ratio(512, 0.001, np.random.default_rng(0))
     result["length_ratio_d512_spread_0_001"] = small
-    return result
+    return {name: float(value) for name, value in result.items()}
 
 
 # %%

@@ -311,7 +311,29 @@ def test_numbers_by_hand(numbers):
     gap = 50 * (2 - math.cos(6) - math.cos(0.06))
     want["before_6"], want["before_0"] = 1 / (1 + math.exp(-gap)), math.exp(-gap)
     want["before_0"] *= want["before_6"]
-    assert {k: pytest.approx(v, rel=1e-9) for k, v in want.items()} == {
-        k: v for k, v in numbers.items() if k != "gap_max_d512_20_positions"
-    }
-    assert numbers["gap_max_d512_20_positions"] == pytest.approx(0.027, abs=5e-4)
+    want["before_6_doubled"] = 1 / (1 + math.exp(-4 * gap))
+    # a sine and a cosine of one position differ by a chord of half the angle between
+    i = np.arange(256)
+    for n in (20, 100, 1000):
+        pos = np.arange(n)[:, None]
+        a, b = (pos * np.exp(-i * math.log(10000) / steps) for steps in (256, 255))
+        chord = 2 * np.abs(np.sin((a - b) / 2))
+        sine, cosine = (chord * np.abs(f((a + b) / 2)) for f in (np.cos, np.sin))
+        want[f"gap_max_d512_{n}_positions"] = max(sine.max(), cosine.max())
+    assert numbers == pytest.approx(want, rel=1e-9)
+
+
+def test_doubled_queries_and_keys_have_fourfold_scores(monkeypatch, numbers):
+    """What the first head would give "because" and, for want of another, "street"."""
+    W_q, W_k, W_v = it.matrices("the word before")
+    monkeypatch.setattr(it, "matrices", lambda head: (2 * W_q, 2 * W_k, W_v))
+    weights = it.look("the word before")["weights"]
+    assert weights[7, 6] == pytest.approx(numbers["before_6_doubled"], rel=1e-9)
+    assert weights[0, 5] > 0.999
+
+
+def test_the_last_word_reaches_every_row_of_what_is_said():
+    tired, wide = (it.look("what is said", last)["z"] for last in ("tired", "wide"))
+    change = np.abs(tired - wide).max(axis=1)
+    assert change.argmax() == 7
+    np.testing.assert_allclose(np.delete(change, 7), 1 / 11)

@@ -89,6 +89,8 @@ def test_numbers_by_torch():
     for d in (4, 32, 512):
         ours, theirs = both(np.random.default_rng(d).standard_normal(d))
         want[f"length_ratio_d{d}"] = (ours.norm() / theirs.norm()).item()
+        x = torch.randn(d, dtype=torch.float64)
+        want[f"factor_d{d}"] = (x.std(correction=0) / x.std(correction=1)).item()
     gaps = []
     for seed in range(5):
         ours, theirs = both(np.random.default_rng(seed).standard_normal((100, 512)))
