@@ -49,7 +49,8 @@ from pathlib import Path
 
 import numpy as np
 
-Params = dict[str, np.ndarray]
+Rng, Array = np.random.Generator, np.ndarray
+Params = dict[str, Array]
 
 # %% [markdown]
 # ## Forward
@@ -60,7 +61,7 @@ Params = dict[str, np.ndarray]
 
 
 # %%
-def forward(p: Params, x: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def forward(p: Params, x: Array, h: Array) -> tuple[Array, Array]:
     """Read the letters `x` from the state `h`: all states, log-probabilities.
 
     x: (T,) indices of letters. h: (..., 1, H), the state before the first letter.
@@ -95,8 +96,8 @@ def forward(p: Params, x: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.nda
 
 # %%
 def loss_and_gradients(
-    p: Params, x: np.ndarray, targets: np.ndarray, h: np.ndarray
-) -> tuple[np.ndarray, Params, np.ndarray]:
+    p: Params, x: Array, targets: Array, h: Array
+) -> tuple[Array, Params, Array]:
     """Cross-entropy of one chunk, its gradients, and the state to carry on with.
 
     x, targets: (T,) letters and the letters that follow them. h: (..., 1, H).
@@ -141,9 +142,7 @@ def loss_and_gradients(
 
 
 # %%
-def init_params(
-    vocab_size: int, hidden_size: int, rngs: Sequence[np.random.Generator]
-) -> Params:
+def init_params(vocab_size: int, hidden_size: int, rngs: Sequence[Rng]) -> Params:
     """Fresh parameters for one model per generator, stacked on a leading axis."""
     if vocab_size < 1 or hidden_size < 1:
         raise ValueError(f"sizes must be >= 1, got {vocab_size} and {hidden_size}")
@@ -155,7 +154,7 @@ def init_params(
     return p
 
 
-def chunks(ids: np.ndarray, seq_length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def chunks(ids: Array, seq_length: int) -> Iterator[tuple[Array, Array]]:
     """One sweep: pairs (letters, letters that follow), (T,) each, the last shorter."""
     for start in range(0, len(ids) - 1, seq_length):
         targets = ids[start + 1 : start + 1 + seq_length]  # (T,)
@@ -163,8 +162,8 @@ def chunks(ids: np.ndarray, seq_length: int) -> Iterator[tuple[np.ndarray, np.nd
 
 
 def training(
-    p: Params, ids: np.ndarray, seq_length: int = 25, lr: float = 0.1, clip: float = 5.0
-) -> Iterator[np.ndarray]:
+    p: Params, ids: Array, seq_length: int = 25, lr: float = 0.1, clip: float = 5.0
+) -> Iterator[Array]:
     """Train `p` in place, one chunk per turn, for as long as it is asked to.
 
     ids: (N,) the text as indices. Yields the loss (S,) before each update, the mean
@@ -195,15 +194,16 @@ def training(
 
 # %%
 def sample(
-    p: Params, first: int, n: int, temperature: float, rng: np.random.Generator
+    p: Params, first: int, n: int, temperature: float, rng: Rng, h: Array | None = None
 ) -> list[int]:
     """Write `n` letters with one model (no leading axis), after the letter `first`.
 
+    h: (1, H), the state before `first`; zero unless given.
     Raises ValueError if the temperature is not above 0.
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be > 0, got {temperature}")
-    h, out = np.zeros_like(p["b_h"]), [first]  # (1, H)
+    h, out = np.zeros_like(p["b_h"]) if h is None else h, [first]  # (1, H)
     for _ in range(n):
         hs, log_p = forward(p, np.array(out[-1:]), h)  # (2, H), (1, V)
         h, z = hs[1:], log_p[0] / temperature  # (1, H), (V,)
@@ -238,7 +238,7 @@ So long lives this, and this gives life to thee.
 """  # William Shakespeare, Sonnet 18 (1609)
 
 
-def encode(text: str) -> tuple[np.ndarray, list[str]]:
+def encode(text: str) -> tuple[Array, list[str]]:
     """The text as indices (N,) into its own sorted alphabet, and that alphabet."""
     if not text:
         raise ValueError("text is empty")
@@ -247,19 +247,19 @@ def encode(text: str) -> tuple[np.ndarray, list[str]]:
     return np.array([index[letter] for letter in text]), alphabet
 
 
-def entropies(ids: np.ndarray) -> tuple[float, float]:
+def entropies(ids: Array) -> tuple[float, float]:
     """Nats per letter without any memory, and with a memory of one letter."""
     V = int(ids.max()) + 1
     pairs = np.bincount(ids[:-1] * V + ids[1:], minlength=V * V) / (len(ids) - 1)
 
-    def entropy(q: np.ndarray) -> float:
+    def entropy(q: Array) -> float:
         return float(-(q[q > 0] * np.log(q[q > 0])).sum())
 
     joint = pairs.reshape(V, V)  # (V, V): current letter, next letter
     return entropy(joint.sum(axis=0)), entropy(pairs) - entropy(joint.sum(axis=1))
 
 
-def text_loss(p: Params, ids: np.ndarray) -> np.ndarray:
+def text_loss(p: Params, ids: Array) -> Array:
     """Mean loss of fixed weights on the whole text, state carried: (S,) nats/letter."""
     _, log_p = forward(p, ids[:-1], np.zeros_like(p["b_h"]))  # (S, N - 1, V)
     return -log_p[..., np.arange(len(ids) - 1), ids[1:]].mean(axis=-1)  # (S,)
@@ -268,7 +268,7 @@ def text_loss(p: Params, ids: np.ndarray) -> np.ndarray:
 # %% [markdown]
 # ## Two runs
 # The post's own example: the word "hello", three hidden units as in its figure. And a
-# sonnet, a small text that a small network can nearly learn by heart. Both from several
+# sonnet, a small text of which a small network learns much. Both from several
 # seeds, trained side by side.
 
 
@@ -304,7 +304,7 @@ def write(seed: int, n: int, temperature: float) -> str:
 
 
 # %%
-def truncated_gradient(p: Params, ids: np.ndarray, T: int) -> tuple[np.ndarray, ...]:
+def truncated_gradient(p: Params, ids: Array, T: int) -> tuple[Array, ...]:
     """Summed loss (S,) and gradient of W_hh (S, H * H), in chunks of T letters."""
     h, loss, gradient = np.zeros_like(p["b_h"]), 0.0, 0.0
     for x, targets in chunks(ids, T):
@@ -350,7 +350,7 @@ def draw_loss() -> None:
 
 
 # %%
-def spread(name: str, values: np.ndarray) -> dict[str, float]:
+def spread(name: str, values: Array) -> dict[str, float]:
     """Median and range over seeds, as three entries."""
     v = np.asarray(values, dtype=float)
     summary = {"median": np.median(v), "min": v.min(), "max": v.max()}
@@ -367,6 +367,19 @@ def temperature_numbers(temperature: float) -> dict[str, float]:
         repeated.append(1 - len(set(pieces)) / len(pieces))
     tag = f"temperature_{temperature:g}".replace(".", "_")
     return spread(f"known_words_{tag}", known) | spread(f"repeated_{tag}", repeated)
+
+
+def known_after_true_text(seed: int, temperature: float) -> float:
+    """Share of known words, each begun where the sonnet itself has led the model."""
+    ids, alphabet = encode(SONNET)
+    p = {name: w[seed] for name, w in run(*SONNET_RUN)[0].items()}  # (., .)
+    hs, _ = forward(p, ids, np.zeros_like(p["b_h"]))  # (N + 1, H)
+    rng, known = np.random.default_rng(seed), []
+    for i in (i for i, letter in enumerate(SONNET[:-1]) if letter.isspace()):
+        out = sample(p, int(ids[i]), 20, temperature, rng, hs[i : i + 1])
+        text = "".join(alphabet[k] for k in out).replace("\n", " ")
+        known.append(text.partition(" ")[0] in SONNET.split())
+    return float(np.mean(known))
 
 
 def numbers() -> dict[str, float]:
@@ -405,7 +418,8 @@ def numbers() -> dict[str, float]:
         results[f"loss_gap_t{T}_nats"] = float(np.abs(loss - whole_loss).max())
     for temperature in (0.01, 0.5, 1, 2):
         results |= temperature_numbers(temperature)
-    return results
+    true = [known_after_true_text(seed, 1.0) for seed in range(5)]
+    return results | spread("known_words_after_true_text", true)
 
 
 # %% [markdown]

@@ -395,8 +395,6 @@ def numbers() -> dict[str, float]:
     for steps in (10, 100, 1000):
         out[f"bias_for_half_life_{steps}_steps"] = forget_bias_for(steps)
     # the gate's two ends in the source's words: keep completely, let nothing through
-    out["kept_100_steps_gate_open"] = belt(1000, 100)[100]
-    out["kept_1_step_gate_shut"] = belt(-1000, 1)[1]
 
     # f = i = o = 1 and a candidate of 1: the cell counts, the output saturates
     p = {name: 0 * value for name, value in memory_by_hand().items()}
@@ -408,10 +406,10 @@ def numbers() -> dict[str, float]:
     full["b_f"] = np.array([-1000.0])
     out["largest_output_without_belt"] = lstm(full, np.zeros((10, 1, 4)))[0].max()
 
-    h, C, _ = pulse()
+    h, C, gates = pulse()
     out["pulse_cell_after_write"] = C[5]
     out["pulse_cell_before_erase"] = C[29]
-    out["pulse_cell_after_erase"] = C[30]
+    out["pulse_share_after_erase"] = gates["f"][30]
     out["pulse_output_read"] = h[20]
     h, C, _ = eight_steps()
     for t, value in enumerate(EIGHT_VALUES):

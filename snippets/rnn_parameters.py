@@ -162,6 +162,16 @@ def numbers() -> dict[str, float]:
         "vocabulary_for_3_5m": vocabulary_for(3.5e6, "lstm", 512, 2),
         "least_vocabulary_for_3_5m": math.ceil(vocabulary_for(3.45e6, "lstm", 512, 2)),
         "most_vocabulary_for_3_5m": math.floor(vocabulary_for(3.55e6, "lstm", 512, 2)),
+        # what the stated totals say of the vocabulary, at 5 %: next to nothing
+        "least_vocabulary_near_3_5m": math.ceil(
+            vocabulary_for(0.95 * 3.5e6, "lstm", 512, 2)
+        ),
+        "most_vocabulary_near_3_5m": math.floor(
+            vocabulary_for(1.05 * 3.5e6, "lstm", 512, 2)
+        ),
+        "most_vocabulary_near_10m": math.floor(
+            vocabulary_for(1.05 * 10e6, "lstm", 700, 3)
+        ),
         "share_missing_to_3_5m": 1 - parameters("lstm", 96, 512, 2) / 3.5e6,
         "uniform_v78_nats": math.log(78),
         # double H: one step of the whole network

@@ -373,6 +373,7 @@ def test_numbers_equal_torch_on_given_models(monkeypatch):
     monkeypatch.setattr(char_rnn, "SONNET", text)
     monkeypatch.setattr(char_rnn, "run", lambda *run: asked[run])
     monkeypatch.setattr(char_rnn, "temperature_numbers", lambda t: {f"at_{t}": t})
+    monkeypatch.setattr(char_rnn, "known_after_true_text", lambda seed, t: seed + t)
 
     def in_torch(p, ids, T, seed):
         """Loss and gradient of W_hh, sent back T steps at most."""
@@ -413,6 +414,7 @@ def test_numbers_equal_torch_on_given_models(monkeypatch):
         ]
         want |= three(f"cosine_t{T}", cosines)
     want |= {f"at_{t}": t for t in (0.01, 0.5, 1, 2)}
+    want |= three("known_words_after_true_text", [1, 2, 3, 4, 5])
 
     numbers = char_rnn.numbers()
     for T in (1, 5, 25, 100):  # none but for rounding
@@ -447,6 +449,35 @@ def test_shares_of_known_words_and_repeated_text_by_hand(monkeypatch):
         }
     )
     assert calls == [(800, 0.5)] * 5
+
+
+def test_words_begun_after_the_true_text_equal_torch(monkeypatch):
+    """A model that is told the sonnet so far, again and again, in torch's own parts."""
+    text = "ab ba ab bab aba ab "
+    ids, alphabet = char_rnn.encode(text)
+    p = char_rnn.init_params(len(alphabet), 4, [np.random.default_rng(3)])
+    p = {name: 200 * w for name, w in p.items()}
+    monkeypatch.setattr(char_rnn, "SONNET", text)
+    monkeypatch.setattr(char_rnn, "run", lambda *run: (p, None))
+    one = {name: torch.tensor(w[0]) for name, w in p.items()}
+    rng, known = np.random.default_rng(0), []
+    for end in (i + 1 for i, letter in enumerate(text[:-1]) if letter == " "):
+        written = list(ids[:end])
+        for _ in range(20):
+            x = torch.tensor(written)
+            *_, scores, _ = torch_loss(one, x, x, torch.zeros(1, 4).double())
+            z = torch.log_softmax(scores[-1], dim=0).numpy() / 0.8
+            written.append(int(np.argmax(z + rng.gumbel(size=z.shape))))
+        word = "".join(alphabet[i] for i in written[end:]).split(" ")[0]
+        known.append(word in text.split())
+    assert 0 < np.mean(known) < 1
+    assert char_rnn.known_after_true_text(0, 0.8) == np.mean(known)
+
+
+def test_after_the_true_text_more_words_are_known(page_numbers):
+    true, free = "known_words_after_true_text", "known_words_temperature_1"
+    assert page_numbers[f"{true}_min"] > page_numbers[f"{free}_max"]
+    assert page_numbers[f"{true}_max"] < 0.6  # and yet about half are not
 
 
 # bad input

@@ -214,10 +214,19 @@ def test_the_gradient_reaches_farther_with_every_bias_and_seed():
     assert (b5 > b3).all()
 
 
-def test_with_bias_3_and_5_the_gradient_dips_and_then_rises():
+def test_with_bias_3_and_5_the_gradient_dips_and_rises_toward_the_first_step():
     norms = fb.reach((3, 5))
     assert (norms[:, :, 10] < norms[:, :, 0]).all()
     assert (norms[:, :, fb.LAG] > 2 * norms[:, :, 0]).all()
+
+
+def test_far_from_the_first_step_it_does_not_rise():
+    b3, b5 = fb.reach((3, 5), lag=4 * fb.LAG)
+    assert (b3[:, fb.LAG] < b3[:, 5]).all()
+    assert (b5[:, fb.LAG] < 2 * b5[:, 5]).all()
+    assert (b5[:, fb.LAG] < b5[:, 0] / 2).all()
+    # but toward its own first step it does
+    assert (b5[:, 4 * fb.LAG] > 5 * b5[:, fb.LAG]).all()
 
 
 def test_the_rnn_that_reaches_farthest_has_the_largest_spectral_radius():
@@ -234,7 +243,7 @@ def test_the_rnn_that_reaches_farthest_has_the_largest_spectral_radius():
     assert ours.max() > 1e4 * np.sort(ours)[-2]
 
 
-def test_the_rise_comes_from_the_paths_around_the_belt(monkeypatch):
+def test_the_rise_at_the_start_needs_the_paths_around_the_belt(monkeypatch):
     """Without weights on h, what is left falls at every step, for every bias."""
     b5 = fb.reach()[3]
     assert (b5[:, 40] > 2 * b5[:, 10]).all()
@@ -289,7 +298,14 @@ def test_numbers_are_the_sizes_and_the_spread_of_the_last_lag(monkeypatch):
     rnn = np.random.default_rng(1).random(5)
     at_40 = np.arange(41) == 40
     monkeypatch.setattr(fb, "accuracies", lambda: accuracies)
-    monkeypatch.setattr(fb, "reach", lambda: reach[:, :, None] * at_40)
+    at_40_of_160 = np.arange(161) == 40
+    asked = {
+        ((0, 1, 3, 5), 40): reach[:, :, None] * at_40,
+        ((3, 5), 160): 7 * reach[2:, :, None] * at_40_of_160,
+    }
+    monkeypatch.setattr(
+        fb, "reach", lambda biases=fb.BIASES, lag=fb.LAG: asked[biases, lag]
+    )
     monkeypatch.setattr(fb, "rnn_reach", lambda: rnn[:, None] * at_40)
     # the experiment that the page describes
     want = {"lag_steps": 40, "seeds": 5, "units": 12}
@@ -297,6 +313,8 @@ def test_numbers_are_the_sizes_and_the_spread_of_the_last_lag(monkeypatch):
     for row, bias in enumerate((0, 1, 3, 5)):
         want |= fb.spread(f"accuracy_b{bias}", accuracies[row])
         want |= fb.spread(f"reach_b{bias}_lag40", reach[row])
+    want |= fb.spread("reach_b3_lag40_of_160", 7 * reach[2])
+    want |= fb.spread("reach_b5_lag40_of_160", 7 * reach[3])
     want |= fb.spread("reach_rnn_lag40", rnn)
     assert fb.numbers() == want
 

@@ -237,6 +237,11 @@ def test_memory_by_hand_obeys_its_commands():
     )
 
 
+def test_a_gate_at_1_keeps_all_and_one_at_0_nothing():
+    assert lstm.belt(1000, 100)[100] == 1
+    assert lstm.belt(-1000, 1)[1] == 0
+
+
 def test_numbers_are_those_of_paper_and_pencil():
     """All that the page quotes, from logistic functions and one unit's recursion."""
     want = {"parameters_n4_m3": 4 * (4 * 7 + 4), "pytorch_parameters_n4_m3": 4 * 36}
@@ -249,7 +254,6 @@ def test_numbers_are_those_of_paper_and_pencil():
     want["half_life_f090_steps"] = -1 / np.log2(0.9)
     for steps in (10, 100, 1000):  # f^steps = 1/2
         want[f"bias_for_half_life_{steps}_steps"] = logit(0.5 ** (1 / steps))
-    want |= {"kept_100_steps_gate_open": 1, "kept_1_step_gate_shut": 0}
     # f = i = o = 1 and candidates of 1; then f = 0: h = tanh(tanh(large))
     want |= {"cell_after_10_writes": 10, "output_after_10_writes": np.tanh(10)}
     want["largest_output_without_belt"] = np.tanh(1)
@@ -263,7 +267,7 @@ def test_numbers_are_those_of_paper_and_pencil():
         cells.append(C)
     want["pulse_cell_after_write"] = cells[5]
     want["pulse_cell_before_erase"] = cells[29]
-    want["pulse_cell_after_erase"] = cells[30]
+    want["pulse_share_after_erase"] = shut
     want["pulse_output_read"] = open_ * np.tanh(cells[20])
 
     C = 0.0

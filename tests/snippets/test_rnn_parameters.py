@@ -68,6 +68,23 @@ def test_vocabularies_that_round_to_the_post():
     assert not fitting[0] <= 96 <= fitting[-1]
 
 
+@pytest.mark.parametrize(
+    ("total", "model", "name", "least"),
+    [(3.5e6, (512, 2), "3_5m", 67), (10e6, (700, 3), "10m", 1)],
+)
+def test_what_a_total_within_5_percent_says_of_the_vocabulary(
+    total, model, name, least
+):
+    near = [
+        V
+        for V in range(1, 400)
+        if abs(rnn_parameters.parameters("lstm", V, *model) / total - 1) <= 0.05
+    ]
+    numbers = rnn_parameters.numbers()
+    assert near[0] == numbers.get(f"least_vocabulary_near_{name}", 1) == least
+    assert near[-1] == numbers[f"most_vocabulary_near_{name}"]
+
+
 def test_numbers_are_counts_of_torch_and_points_on_its_line():
     """All that the page quotes; between two of torch's counts the line is straight."""
 
@@ -95,6 +112,9 @@ def test_numbers_are_counts_of_torch_and_points_on_its_line():
             "vocabulary_for_3_5m": letters(3.5e6),
             "least_vocabulary_for_3_5m": 116,  # found by search in the test above
             "most_vocabulary_for_3_5m": 154,
+            "least_vocabulary_near_3_5m": 67,
+            "most_vocabulary_near_3_5m": 203,
+            "most_vocabulary_near_10m": 195,
             "share_missing_to_3_5m": (3.5e6 - count("lstm", 96, 512, 2)) / 3.5e6,
             "uniform_v78_nats": -math.log(1 / 78),
             # products of states grow fourfold, the decoder twofold: a little under 4
