@@ -182,8 +182,9 @@ def reaches(directions: int) -> np.ndarray:
     out = []
     for seed in range(SEEDS):
         rng = np.random.default_rng(seed)
-        layers = init_layers(3, 8, 1, directions, rng)
-        out.append(reach(layers, rng.standard_normal((STEPS, 3)), STEPS // 2))
+        [both] = init_layers(3, 8, 1, 2, rng)  # one direction: its forward half
+        x = rng.standard_normal((STEPS, 3))
+        out.append(reach([both[:directions]], x, STEPS // 2))
     return np.array(out)
 
 

@@ -107,9 +107,12 @@ def test_one_direction_sees_nothing_of_the_future_and_both_see_all():
     assert one.shape == both.shape == (5, 11)
     for directions, got in ((1, one), (2, both)):  # the draws, once more
         rng = np.random.default_rng(4)
-        layers = b.init_layers(3, 8, 1, directions, rng)
-        want = b.reach(layers, rng.standard_normal((11, 3)), 5)
+        [layer] = b.init_layers(3, 8, 1, 2, rng)
+        want = b.reach([layer[:directions]], rng.standard_normal((11, 3)), 5)
         np.testing.assert_allclose(got[4], want, **TIGHT)
+    # the backward half has not read what comes before, and adds to what it reads
+    np.testing.assert_allclose(both[:, :5], one[:, :5], **TIGHT)
+    assert (both[:, 5] > one[:, 5]).all()
     assert (one[:, 6:] == 0).all()
     assert (one[:, :6] > 0).all()
     assert (both > 0).all()
