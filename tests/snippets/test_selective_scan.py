@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -329,13 +330,43 @@ def test_a_kernel_of_one_delay_copies_at_that_delay():
 
 def test_copying_accuracy_is_the_share_of_tokens():
     u, _, y = s.selective_copying(30, 12, 3, 8, np.random.default_rng(5))
-    kernel = s.copy_by_kernel(u, s.best_kernel(12, 3), 3).argmax(axis=2)
+    K = s.best_kernel(12, 3)
+    shares = []
+    for b in range(30):  # the convolution as a sum, and each draw shared out
+        for j in range(3):
+            scores = [0.0] * 8
+            for t in range(12 + j + 1):
+                for v in range(8):
+                    scores[v] += K[12 + j - t] * u[b, t, v]
+            best = [v for v in range(8) if scores[v] > max(scores) - 1e-12]
+            shares.append(Fraction(int(y[b, j] in best), len(best)))
     got = s.copying_accuracy(12, 3, 5, 30)
-    assert got == ((kernel == y).mean(), 1.0)
+    assert got == (pytest.approx(float(sum(shares) / 90)), 1.0)
+    assert any(share not in (0, 1) for share in shares)
     assert all(type(share) is float for share in got)
-    assert 0.3 < s.copying_accuracy(12, 3, 5)[0] < 0.7
-    # 500 sequences of 3 answers, unless told otherwise
-    assert s.copying_accuracy(12, 3, 5)[0] * 1500 % 1 == pytest.approx(0, abs=1e-9)
+    # 500 sequences unless told otherwise
+    assert s.copying_accuracy(12, 3, 5) == s.copying_accuracy(12, 3, 5, 500)
+
+
+def test_answers_that_tie_are_shared_out():
+    scores = np.array([[[1.0, 2.0, 2.0], [3.0, 0.0, 1.0], [5.0, 5.0, 5.0]]])
+    assert s.share_right(scores, np.array([[1, 0, 2]])) == (1 / 2 + 1 + 1 / 3) / 3
+    assert s.share_right(scores, np.array([[0, 1, 0]])) == (0 + 0 + 1 / 3) / 3
+
+
+@pytest.mark.parametrize(("L", "m"), [(16, 4), (64, 8), (7, 2)])
+def test_amid_noise_the_best_kernel_is_flat(L, m):
+    want = np.zeros(L + m)
+    want[m : L + 1] = (L / m) / (L - m + 1)
+    np.testing.assert_allclose(s.best_kernel(L, m)[: L + 1], want[: L + 1], **TIGHT)
+
+
+def test_to_name_any_data_token():
+    rng = np.random.default_rng(0)
+    for m in (4, 8):
+        _, _, y = s.selective_copying(4000, 2 * m, m, 8, rng)
+        named = y[np.arange(4000), rng.integers(0, m, 4000)]
+        assert (named[:, None] == y).mean() == pytest.approx(s.at_random(m), abs=0.01)
 
 
 # Numbers
@@ -357,11 +388,10 @@ def test_numbers_of_the_three_forms(found):
     assert found["theorem1_gap_zoh"] < 1e-12 < 0.1 < found["theorem1_gap_mamba"]
     layers = [s.random_layer(seed) for seed in range(5)]
     by_gate, by_code, gap = 0.0, 0.0, 0.0
-    x = layers[0][0][0, 0, 0]
     for z in np.linspace(-6, 6, 101):
         g, delta = 1 / (1 + math.exp(-z)), math.log1p(math.exp(z))
-        by_gate = (1 - g) * by_gate + g * x
-        by_code = math.exp(-delta) * by_code + delta * x
+        by_gate = (1 - g) * by_gate + g
+        by_code = math.exp(-delta) * by_code + delta
         gap = max(gap, abs(by_code - by_gate))
     assert found["theorem1_gap_mamba"] == pytest.approx(gap, rel=1e-10)
     exact, mixed = ([s.selective_scan(*p, m) for p in layers] for m in ("zoh", "mamba"))
@@ -410,7 +440,13 @@ def test_numbers_of_the_two_tasks(found):
         want = getattr(np, kind)(by_seed)
         assert found[f"copied_l16_m4_kernel_percent_{kind}"] == pytest.approx(want)
     assert found["copied_l4_m4_kernel_percent_min"] == 100
-    assert 12.5 < found["copied_l64_m8_kernel_percent_max"] < 50
+    # amid more noise it is right less often, though more than by any data token
+    falling = [(16, 4), (32, 4), (64, 4), (64, 8)]
+    shares = [found[f"copied_l{L}_m{m}_kernel_percent_median"] for L, m in falling]
+    assert shares == sorted(shares, reverse=True)
+    assert found["at_random_m4_percent"] == 100 * s.at_random(4) < shares[2]
+    assert found["at_random_m8_percent"] == 100 * s.at_random(8) < shares[3]
+    assert found["clock_readout_largest_m8"] == abs(s.read_back(8, 15)).max() > 1e9
 
 
 def test_the_figures_can_be_drawn():
