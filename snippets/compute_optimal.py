@@ -96,6 +96,8 @@ SURFACES = {
     ),
     "epoch": Surface(482.01, 2085.43, 1.8172, 0.3478, 0.3658),
 }
+# the same to three digits, in the code of Sardana et al. (2024)
+THREE_DIGITS = Surface(406.4, 410.7, 1.69, 0.336, 0.283)
 GOPHER_FLOPS = 5.76e23
 
 
@@ -278,11 +280,18 @@ def numbers() -> dict[str, float]:
         values["wasted_percent_gopher"] = 100 * lost
         out |= {f"{name}_{key}": value for key, value in values.items()}
 
+    size, tokens, saved = cheapest(THREE_DIGITS, 13e9, 2e12)
+    all_flops = 13e9 * (6 * tokens_for(THREE_DIGITS, 13e9) + 2 * 2e12)
+    out["sardana_billions"], out["sardana_saved_percent"] = size / 1e9, 100 * saved
+    out["sardana_saved_flops"] = saved * all_flops
+    out["ten_to_073"], out["ten_to_027"] = 10**0.73, 10**0.27
+
     for name in TABLES:
         N, C, D = table(name)  # (9,) each
         for i, label in enumerate(LABELS):
             out[f"table_{name}_{label}_6nd"] = 6 * N[i] * D[i]
             out[f"table_{name}_{label}_gophers"] = C[i] / GOPHER_FLOPS
+            out[f"table_{name}_{label}_of_gopher"] = GOPHER_FLOPS / C[i]
             out[f"table_{name}_{label}_ratio"] = D[i] / N[i]
         good = np.abs(6 * N * D / C - 1) < 0.1  # not the misprint
         out[f"table_{name}_slope"] = slope(C[good], N[good])

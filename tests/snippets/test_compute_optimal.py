@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 
 import compute_optimal as co
 from compute_optimal import SURFACES, Surface
@@ -207,6 +207,21 @@ def test_without_the_embedding_each_model_is_the_best_of_its_budget(s):
     assert ours > s.beta / (s.alpha + s.beta) + 0.1
 
 
+def test_with_the_three_digits_of_their_code_come_the_outputs_of_its_readme():
+    """Sardana et al.: what their scripts print for these calls."""
+    s = co.THREE_DIGITS
+    tokens = co.tokens_for(s, 30e9)
+    assert tokens == pytest.approx(1.556e12, rel=5e-4)
+    assert co.loss(s, 30e9, tokens) == pytest.approx(1.958253360475841, rel=1e-5)
+    assert co.loss(s, 70e9, 1e12) == pytest.approx(1.947, abs=5e-4)
+    start = brentq(lambda N: co.loss(s, N, co.tokens_for(s, N)) - 1.947, 1e9, 1e12)
+    size, tokens, saved = co.cheapest(s, start, 2e12)
+    assert size == pytest.approx(2.418e10, rel=5e-4)
+    assert tokens == pytest.approx(2.657e12, rel=5e-4)
+    assert size / start == pytest.approx(0.7096, abs=1e-4)
+    assert 1 - saved == pytest.approx(0.9522, abs=1e-4)
+
+
 def test_numbers_name_what_they_compute():
     n = co.numbers()
     assert n["gpu_hour_flops"] == co.gpu_flops(1)
@@ -247,10 +262,15 @@ def test_numbers_name_what_they_compute():
     for name in co.TABLES:
         for i, label in enumerate(co.LABELS):
             N, C, D = co.table(name)[:, i]
-            own = [
-                n[f"table_{name}_{label}_{key}"] for key in ("6nd", "gophers", "ratio")
-            ]
-            assert own == [6 * N * D, C / 5.76e23, D / N]
+            keys = ("6nd", "gophers", "of_gopher", "ratio")
+            own = [n[f"table_{name}_{label}_{key}"] for key in keys]
+            assert own == [6 * N * D, C / 5.76e23, 5.76e23 / C, D / N]
+    size, tokens, saved = co.cheapest(co.THREE_DIGITS, 13e9, 2e12)
+    before = 13e9 * (6 * co.tokens_for(co.THREE_DIGITS, 13e9) + 4e12)
+    own = [n[f"sardana_{key}"] for key in ("billions", "saved_percent", "saved_flops")]
+    assert own == [size / 1e9, 100 * saved, saved * before]
+    assert np.log10(n["ten_to_073"]) == pytest.approx(0.73)
+    assert np.log10(n["ten_to_027"]) == pytest.approx(0.27)
     slopes = [n[f"table_{name}_slope"] for name in co.TABLES]
     assert slopes == pytest.approx([0.4981, 0.4899, 0.4586], abs=5e-5)
     assert n["tex_kaplan_exponent"] == pytest.approx(0.750, abs=5e-4)
