@@ -104,7 +104,10 @@ def forward_flops(model: Model, length: int = 2048) -> dict[str, int]:
 def training_flops(
     model: Model, tokens: float, left_out: tuple[str, ...] = (), length: int = 2048
 ) -> float:
-    """FLOPs of training on so many tokens, some parts of the count left out."""
+    """FLOPs of training on so many tokens, some parts of the count left out.
+
+    length: of a sequence. The paper does not state it; its ratios ask for 2048.
+    """
     parts = forward_flops(model, length)
     unknown = set(left_out) - parts.keys()
     if unknown:
@@ -114,9 +117,9 @@ def training_flops(
     return 3 * forward / length * tokens
 
 
-def over_6nd(model: Model, left_out: tuple[str, ...] = ()) -> float:
+def over_6nd(model: Model, left_out: tuple[str, ...] = (), length: int = 2048) -> float:
     """The count of appendix F over 6 N D, as in Table A4; D cancels."""
-    return training_flops(model, 1, left_out) / (6 * parameters(model))
+    return training_flops(model, 1, left_out, length) / (6 * parameters(model))
 
 
 # %% [markdown]
@@ -240,6 +243,8 @@ def numbers() -> dict[str, float]:
         out[f"a4_{key}"] = over_6nd(model, VOCABULARY)
         out[f"a4_{key}_with_logits"] = over_6nd(model, ("embedding",))
         out[f"a4_{key}_with_both"] = over_6nd(model)
+        for length in (1024, 4096):
+            out[f"a4_{key}_length_{length}"] = over_6nd(model, VOCABULARY, length)
 
     for label, model, tokens in (
         ("gopher", GOPHER, 300e9),

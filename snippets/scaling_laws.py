@@ -109,7 +109,8 @@ def objective(
 # halved until the value falls enough; what the gradient did on the way corrects $H$.
 # The first step has length 1 whatever the scale of the function, so a function and a
 # 240th of it are walked along the same path. They differ in one thing only: the rules
-# for stopping compare with fixed numbers.
+# for stopping compare with fixed numbers. SciPy's `ftol` is relative to the value, or
+# to 1 where the value is below 1; there it is a fixed number as well.
 
 # %% BFGS, many starts at once
 Function = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]

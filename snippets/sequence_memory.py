@@ -19,14 +19,18 @@ Kola Ayonrinde, *Mamba Explained* (2024).
 | $V$ (`values`) | one-hot symbols, one per pair | $(n, S)$ |
 | $M$ (`state`) | the matrix that holds all pairs | $(S, d)$ |
 
-**Differs from the source:** the stored pairs are our experiment, on random keys; no
-model is trained.
+**Differs from the source:** the stored pairs are our experiment, on random keys; apart
+from one matrix for them, no model is trained.
 
 **Checked against:** the cache and the states of PyTorch's layers, counted;
-`torch.nn.functional.scaled_dot_product_attention`; `torch.linalg.lstsq`; torch's
-cross-entropy, autograd and SGD for the trained matrix (1e-10 in float64).
+`torch.nn.functional.scaled_dot_product_attention`, `torch.linalg.lstsq` for the matrix
+of least squares, `torch.optim.Adam` with autograd for the trained one (1e-10 in
+float64).
 
-**Takes:** under 1 s on one core.
+**Takes:** about 1 s on one core.
+
+**Varies with the machine:** the training that does not get all pairs ends elsewhere
+where rounding differs: `trained_recalls_512` by up to 0.1.
 """
 
 # %%
@@ -99,6 +103,10 @@ LIKE_MAMBA_130M = Transformer(layers=12, heads=12, d_k=64)  # Mamba, Table 12
 # ## Exact recall
 # Store $n$ pairs, then ask for each. The cache compares the question with every key. A
 # state of fixed size must add all pairs into one matrix, and reads it with a product.
+#
+# What a matrix of that shape *can* hold is another question. The one of least squares
+# returns the values as closely as any. But a symbol has come back as soon as its score
+# is the highest, which is easier; so a third matrix is trained for just that.
 
 
 # %% Exact recall
@@ -134,21 +142,24 @@ def least_squares_state(keys: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def trained_state(
-    keys: np.ndarray, values: np.ndarray, steps: int = 1000, lr: float = 2.0
+    keys: np.ndarray, values: np.ndarray, steps: int = 800, rate: float = 0.3
 ) -> np.ndarray:
-    """The matrix learned from all pairs, until each names its symbol: (S, d).
+    """A matrix trained by cross-entropy (Adam) on pairs (n, d) and (n, S): (S, d).
 
-    Descends the summed cross-entropy of softmax(M k) from M = 0, for `steps` at most.
+    Stops as soon as every key has its own symbol as the highest score.
     """
-    state = np.zeros((values.shape[1], keys.shape[1]))  # (S, d)
-    for _ in range(steps):
+    state, m, v = np.zeros((3, values.shape[1], keys.shape[1]))  # (S, d) each
+    for t in range(1, steps + 1):
         scores = keys @ state.T  # (n, S)
-        if (scores.argmax(axis=1) == values.argmax(axis=1)).all():
-            break
         p = np.exp(scores - scores.max(axis=1, keepdims=True))  # (n, S)
         p /= p.sum(axis=1, keepdims=True)
-        # the sum again, but of errors: dE/dM = sum_t (p_t - v_t) k_t^T
-        state -= lr * (p - values).T @ keys
+        # d/dM of the sum of -log p[its symbol]
+        grad = (p - values).T @ keys  # (S, d)
+        m, v = 0.9 * m + 0.1 * grad, 0.999 * v + 0.001 * grad**2  # (S, d) each
+        step = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)  # (S, d)
+        state = state - rate * step
+        if ((keys @ state.T).argmax(axis=1) == values.argmax(axis=1)).all():
+            break
     return state
 
 
@@ -158,9 +169,9 @@ def recalled(n: int, d: int, symbols: int, seed: int) -> dict[str, float]:
     values = np.eye(symbols)[owner]  # (n, S)
     read = {
         "cache": read_cache(keys, values, sharpness=d),
-        "trained": keys @ trained_state(keys, values).T,  # (n, S)
         "sum": keys @ summed_state(keys, values).T,  # (n, S)
-        "least_squares": keys @ least_squares_state(keys, values).T,  # (n, S)
+        "squares": keys @ least_squares_state(keys, values).T,  # (n, S)
+        "trained": keys @ trained_state(keys, values).T,  # (n, S)
     }
     return {
         way: float((answers.argmax(axis=1) == owner).mean())
@@ -198,23 +209,25 @@ def draw_kept() -> None:
 # %%
 def draw_recall() -> None:
     """Share of pairs recalled against the number of pairs, from 4 to 512, keys of width
-    32. The cache stays at one. A trained matrix is at one up to 128 pairs, as far as it
-    is drawn, that of least squares up to 32; the plain sum begins to fall much earlier.
-    Dots are five draws each.
+    32. The cache stays at one. A matrix trained on the pairs is at one up to 160 pairs
+    and falls steeply. The matrix of least squares is at one up to 32 pairs and falls
+    soon after; the plain sum begins to fall much earlier. All three matrices end near a
+    fourth at 512 pairs. Dots are five draws each.
     """
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-    lengths = [4, 8, 16, 32, 64, 128, 256, 512]
+    lengths = [4, 8, 16, 32, 64, 128, 160, 256, 512]
     runs = [[recalled(n, 32, 16, seed) for seed in range(5)] for n in lengths]
-    for i, way in enumerate(("cache", "trained", "least_squares", "sum")):
-        shares = np.array([[run[way] for run in five] for five in runs])  # (8, 5)
-        shown = slice(6 if way == "trained" else None)  # up to 128 pairs
-        n, shares, name = lengths[shown], shares[shown], way.replace("_", " ")
-        ax.plot(n, np.median(shares, axis=1), color=f"C{i}", label=name)
-        ax.plot(np.repeat(n, 5), shares.ravel(), ".", color=f"C{i}")
+    labels = {"cache": "cache", "trained": "matrix, trained on the pairs"}
+    labels |= {"squares": "matrix of least squares", "sum": "sum"}
+    for i, (way, label) in enumerate(labels.items()):
+        shares = np.array([[run[way] for run in five] for five in runs])  # (9, 5)
+        ax.plot(lengths, np.median(shares, axis=1), color=f"C{i}", label=label)
+        ax.plot(np.repeat(lengths, 5), shares.ravel(), ".", color=f"C{i}")
     ax.set(xscale="log", xlabel="pairs stored", ylabel="share recalled", ylim=(0, 1.05))
     ax.set_xticks(lengths, [str(n) for n in lengths])
+    ax.minorticks_off()
     ax.legend()
 
 
@@ -254,13 +267,13 @@ def numbers() -> dict[str, float]:
 
     for n in (8, 16, 32, 64, 128, 160, 512):
         runs = [recalled(n, 32, 16, seed) for seed in range(5)]
-        for way in ("cache", "trained", "least_squares", "sum"):
-            if way == "trained" and n > 160:
-                continue  # no solution, and where it ends is chance
+        for way in ("cache", "sum", "squares", "trained"):
             shares = [run[way] for run in runs]
             out[f"{way}_recalls_{n}_median"] = float(np.median(shares))
             out[f"{way}_recalls_{n}_min"] = min(shares)
             out[f"{way}_recalls_{n}_max"] = max(shares)
+        if out[f"trained_recalls_{n}_min"] == 1:  # in the end: the largest such n
+            out["trained_names_all_pairs"] = n
     return out
 
 

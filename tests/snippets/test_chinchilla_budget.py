@@ -127,6 +127,13 @@ def test_table_a4_comes_out_without_the_vocabulary_only(label):
     per_token = 8 * d * inner + 4 * S * inner + 3 * model.n_heads * S + 16 * d * d
     ratio = model.n_layers * per_token / (2 * budget.parameters(model))
     assert budget.over_6nd(model, budget.VOCABULARY) == pytest.approx(ratio, rel=1e-14)
+    for length in (1024, 4096):  # the scores grow with the length
+        per_token += (length - S) * (4 * inner + 3 * model.n_heads)
+        S = length
+        ratio = model.n_layers * per_token / (2 * budget.parameters(model))
+        got = budget.over_6nd(model, budget.VOCABULARY, length)
+        assert got == pytest.approx(ratio, rel=1e-14)
+        assert round(got, 2) != printed
 
 
 def test_the_heads_of_table_a4_make_up_its_widths_and_the_sizes_its_labels():
@@ -176,6 +183,9 @@ def test_numbers_name_what_they_compute():
         assert n[key] == budget.over_6nd(model, ("embedding", "logits"))
         assert n[f"{key}_with_logits"] == budget.over_6nd(model, ("embedding",))
         assert n[f"{key}_with_both"] == budget.over_6nd(model)
+        for length in (1024, 4096):
+            want = budget.over_6nd(model, budget.VOCABULARY, length)
+            assert n[f"{key}_length_{length}"] == want
     assert n["a4_73m"] == pytest.approx(1.026389, abs=1e-6)
     assert n["gopher_6nd"] == 6 * budget.parameters(GOPHER) * 300e9
     assert n["chinchilla_6nd"] == 6 * budget.parameters(CHINCHILLA) * 1.4e12

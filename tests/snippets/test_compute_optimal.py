@@ -170,6 +170,23 @@ def test_cheapest_is_that_of_scipy(s, N, used):
     assert 0 < saved < 1
 
 
+def test_what_sardanas_code_prints():
+    """Examples of its README: a model of 30 billion, and a loss of 1.947."""
+    s = co.SARDANA
+    D = co.tokens_for(s, 30e9)
+    assert float(f"{D:.3e}") == 1.556e12
+    assert co.loss(s, 30e9, D) == pytest.approx(1.958253360475841, rel=1e-15)
+    N = 10 ** brentq(
+        lambda x: co.loss(s, 10**x, co.tokens_for(s, 10**x)) - 1.947, 9, 12, xtol=1e-13
+    )
+    size, tokens, saved = co.cheapest(s, N, 2e12)
+    assert float(f"{size:.3e}") == 2.418e10
+    assert float(f"{tokens:.3e}") == 2.657e12
+    assert round(100 * size / N, 2) == 70.96
+    assert round(100 * tokens / co.tokens_for(s, N), 2) == 146.77
+    assert round(100 * (1 - saved), 2) == 95.22
+
+
 def test_a_model_that_is_never_used_is_the_compute_optimal_one():
     for s in SURFACES.values():
         size, tokens, saved = co.cheapest(s, 13e9, 0)
@@ -205,21 +222,6 @@ def test_without_the_embedding_each_model_is_the_best_of_its_budget(s):
     ours = co.exponent_without_embedding(s)
     assert ours == pytest.approx(co.slope(6 * N_E * D, N_E), rel=1e-12)
     assert ours > s.beta / (s.alpha + s.beta) + 0.1
-
-
-def test_with_the_three_digits_of_their_code_come_the_outputs_of_its_readme():
-    """Sardana et al.: what their scripts print for these calls."""
-    s = co.THREE_DIGITS
-    tokens = co.tokens_for(s, 30e9)
-    assert tokens == pytest.approx(1.556e12, rel=5e-4)
-    assert co.loss(s, 30e9, tokens) == pytest.approx(1.958253360475841, rel=1e-5)
-    assert co.loss(s, 70e9, 1e12) == pytest.approx(1.947, abs=5e-4)
-    start = brentq(lambda N: co.loss(s, N, co.tokens_for(s, N)) - 1.947, 1e9, 1e12)
-    size, tokens, saved = co.cheapest(s, start, 2e12)
-    assert size == pytest.approx(2.418e10, rel=5e-4)
-    assert tokens == pytest.approx(2.657e12, rel=5e-4)
-    assert size / start == pytest.approx(0.7096, abs=1e-4)
-    assert 1 - saved == pytest.approx(0.9522, abs=1e-4)
 
 
 def test_numbers_name_what_they_compute():
@@ -265,14 +267,19 @@ def test_numbers_name_what_they_compute():
             keys = ("6nd", "gophers", "of_gopher", "ratio")
             own = [n[f"table_{name}_{label}_{key}"] for key in keys]
             assert own == [6 * N * D, C / 5.76e23, 5.76e23 / C, D / N]
-    size, tokens, saved = co.cheapest(co.THREE_DIGITS, 13e9, 2e12)
-    before = 13e9 * (6 * co.tokens_for(co.THREE_DIGITS, 13e9) + 4e12)
-    own = [n[f"sardana_{key}"] for key in ("billions", "saved_percent", "saved_flops")]
-    assert own == [size / 1e9, 100 * saved, saved * before]
-    assert np.log10(n["ten_to_073"]) == pytest.approx(0.73)
-    assert np.log10(n["ten_to_027"]) == pytest.approx(0.27)
     slopes = [n[f"table_{name}_slope"] for name in co.TABLES]
     assert slopes == pytest.approx([0.4981, 0.4899, 0.4586], abs=5e-5)
+    s = co.SARDANA
+    size, tokens, saved = co.cheapest(s, 13e9, 2e12)
+    assert n["sardana_cheapest_billions"] == size / 1e9
+    assert n["sardana_cheapest_saved_percent"] == 100 * saved
+    before = 13e9 * (6 * co.tokens_for(s, 13e9) + 4e12)
+    after = size * (6 * tokens + 4e12)
+    got = n["sardana_cheapest_saved_flops"]
+    assert got == pytest.approx(before - after, rel=1e-11)
+    assert n["sardana_flops_for_10b"] == 6 * 10e9 * co.tokens_for(s, 10e9)
+    assert n["kaplan_times_params"] == pytest.approx(5.3703, abs=5e-5)
+    assert n["kaplan_times_tokens"] == pytest.approx(1.8621, abs=5e-5)
     assert n["tex_kaplan_exponent"] == pytest.approx(0.750, abs=5e-4)
     assert n["epoch_kaplan_exponent"] == pytest.approx(0.787, abs=6e-4)
 

@@ -605,6 +605,22 @@ def test_the_extracted_runs_give_the_replications_constants(extracted):
 
 
 @real_points
+def test_how_far_the_extraction_and_the_fit_are_to_be_trusted(extracted, monkeypatch):
+    """Two typed numbers of the page, one in 80,000 and 0.41."""
+    from chinchilla_budget import TABLE_A9, parameters
+
+    counts = np.array([parameters(model, 5, (6, 5)) for _, model in TABLE_A9])
+    params = sl.read_runs(POINTS, drop=0).params
+    off = np.abs(params[:, None] / counts - 1).min(axis=1)
+    assert 1 / np.median(off) == pytest.approx(80_000, rel=0.07)
+    runs, _, _ = extracted
+    monkeypatch.setattr(sl, "DELTA", 0.1)
+    theta, _ = sl.fit(runs)
+    assert round(theta[4], 2) == 0.41
+    assert np.abs(sl.log_loss(theta[None], runs)[0] - np.log(runs.loss)).max() < 0.1
+
+
+@real_points
 def test_the_table_of_the_page_is_what_the_extracted_runs_give(extracted):
     """The one table of the page that is typed: nobody may ship what it comes from."""
     runs, theta, _ = extracted
