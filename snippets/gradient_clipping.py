@@ -116,8 +116,10 @@ def error_and_gradient(
 # %% [markdown]
 # ## Where the wall comes from
 # For $w > 4$ there is a range of $b$ in which the unit has two attractors: it remembers
-# one bit. At each end of the range one of them is lost. Those are the bifurcations, and
-# crossing one moves $x_{50}$ from one attractor to the other.
+# one bit. At each end of the range one of them is lost: the bifurcations. Between the
+# ends a repelling point divides the two basins, and where it passes the start $x_0$,
+# at $b = x_0 - w\,\sigma(x_0)$, a small change moves $x_{50}$ from one attractor to
+# the other. That is the wall. It ends where $w\,\sigma'(x_0) = 1$.
 
 
 # %%
@@ -365,6 +367,10 @@ def numbers() -> dict[str, float]:
     out["attractors_from_sigmoid"] = two_attractors_from("sigmoid")
     out["attractors_from_tanh"] = two_attractors_from("tanh")
     out["bifurcation_lower"], out["bifurcation_upper"] = bifurcations(5)
+    slope = sigmoid(0.5) * (1 - sigmoid(0.5))  # at the start of every run
+    out["wall_b_w5"] = 0.5 - 5 * sigmoid(0.5)
+    out["wall_factor_w5"], out["wall_end_w"] = 5 * slope, 1 / slope
+    out["wall_growth_w5"] = (5 * slope) ** 50
     _, _, _, norm = surface()
     out["wall_median_gradient"] = np.median(norm)
     out["wall_largest_gradient"] = norm.max()

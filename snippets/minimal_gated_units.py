@@ -191,7 +191,7 @@ def loss_and_gradients(
 # ## Digits that need no download
 # Ten digits of seven rows and five columns, put somewhere on a canvas of nine rows and
 # seven columns, with normal noise on every pixel. A digit is read row by row, as the
-# source reads MNIST. It is a far easier task than MNIST and says nothing on it.
+# source reads MNIST. It is not MNIST and says nothing on it.
 
 # %%
 FONT = """
@@ -432,6 +432,10 @@ def numbers() -> dict[str, float]:
         # adding task: two inputs, two directions
         out[f"adding_{cell}"] = 2 * count(cell, 100, 2)
         out[f"adding_{cell}_with_start"] = 2 * (count(cell, 100, 2) + 100)
+
+    # an output layer for 10,000 words; the perplexity of a cross-entropy in nats
+    out["ptb_mgu_n400_with_output"] = count("mgu", 400, 201) + 400 * 10_000 + 10_000
+    out["ptb_exp_4684"] = float(np.exp(4.684))
 
     # marked are the second and the fifth step
     held = hold_marked("mgu", 8, 0, -4, [1, 4])

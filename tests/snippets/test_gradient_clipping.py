@@ -89,6 +89,22 @@ def test_bifurcations_by_searching_for_a_slope_of_one(w):
     assert [fixed_points(b) for b in (lower - 0.01, inside, upper + 0.01)] == [1, 3, 1]
 
 
+@pytest.mark.parametrize("w", [4.8, 5.0, 5.2])
+def test_the_wall_is_where_the_start_is_the_repelling_point(w):
+    b = np.linspace(-3, -2, 200_001)
+    _, grad = gc.error_and_gradient(np.full(b.shape, w), b)
+    wall = b[np.linalg.norm(grad, axis=0).argmax()]
+    assert wall == pytest.approx(
+        brentq(lambda b: w * expit(0.5) + b - 0.5, -4, 0), abs=1e-3
+    )
+    # and not at a bifurcation: across those the error hardly moves
+    for end in gc.bifurcations(w):
+        error, _ = gc.error_and_gradient(
+            np.full(2, w), np.array([end - 5e-3, end + 5e-3])
+        )
+        assert abs(np.diff(error)[0]) < 0.01
+
+
 def test_two_attractors_begin_at_one_over_the_largest_slope(out):
     assert out["attractors_from_sigmoid"] == pytest.approx(4, abs=0.002)
     assert out["attractors_from_tanh"] == pytest.approx(1, abs=0.002)
@@ -305,6 +321,12 @@ def test_numbers_that_can_be_had_on_paper(out):
     # Doya's example at w = 5
     q = (1 + np.sqrt(1 / 5)) / 2
     assert out["bifurcation_lower"] == pytest.approx(np.log(q / (1 - q)) - 5 * q)
+    # the start 0.5 stays where it is: 0.5 = 5 sigma(0.5) + b
+    assert out["wall_b_w5"] == pytest.approx(0.5 - 5 / (1 + np.exp(-0.5)))
+    slope = expit(0.5) * expit(-0.5)
+    assert out["wall_factor_w5"] == pytest.approx(5 * slope)
+    assert out["wall_growth_w5"] == pytest.approx(np.exp(50 * np.log(5 * slope)))
+    assert out["wall_end_w"] == pytest.approx(1 / slope)
     assert out["wall_largest_gradient"] > 1000 * out["wall_median_gradient"]
     assert out["decay_steps_1em03"] == pytest.approx(np.log(1.5) / 1e-4, rel=1e-3)
 

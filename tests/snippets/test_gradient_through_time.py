@@ -146,10 +146,10 @@ def test_what_holds_for_every_seed(out):
     assert 0 < ours - rnn < (b1 - ours) / 2
     assert out["lstm_forget_bias_1_lag100_min"] > 1e8 * out["lstm_default_lag100_max"]
     assert out["lstm_forget_bias_1_lag100_max"] < 1e-7
-    assert out["lstm_forget_bias_3_lag100_min"] > 1e-2
-    assert (
-        out["lstm_forget_bias_5_lag100_min"] > out["lstm_forget_bias_3_lag100_median"]
-    )
+    # level: after 100 steps as much is left as after 20
+    for key in ("lstm_forget_bias_3", "lstm_forget_bias_5"):
+        assert out[f"{key}_lag100_min"] > 1e-3
+        assert 0.5 < out[f"{key}_lag100_median"] / out[f"{key}_lag20_median"] < 2
 
 
 def test_measure_is_reach_of_the_named_layer():
@@ -157,7 +157,8 @@ def test_measure_is_reach_of_the_named_layer():
     assert arrived.shape == (5, gtt.LAG + 1)
     for seed, ours in enumerate(arrived):
         net = gtt.layer("LSTM", seed, forget_bias=3)
-        np.testing.assert_allclose(ours, gtt.reach(net, *gtt.data(seed)), rtol=1e-10)
+        want = gtt.reach(net, *gtt.data(seed))[:101]
+        np.testing.assert_allclose(ours, want, rtol=1e-10)
 
 
 def test_layers_are_named_by_what_they_are():
@@ -201,7 +202,7 @@ def test_nothing_gets_past_the_bound(seed):
     norm_in = np.linalg.svd(net.weight_ih_l0.detach().numpy(), compute_uv=False)[0]
     limit = gtt.bound(net)
     np.testing.assert_allclose(limit, norm_in * 0.95 ** np.arange(101), rtol=1e-10)
-    assert (gtt.reach(net, *gtt.data(seed)) <= limit).all()
+    assert (gtt.reach(net, *gtt.data(seed))[:101] <= limit).all()
 
 
 def test_the_bound_can_be_reached():
@@ -215,7 +216,8 @@ def test_the_bound_can_be_reached():
         net.weight_ih_l0[: gtt.N_IN] = torch.eye(gtt.N_IN)
     x, u = gtt.data(0)
     u = torch.nn.functional.one_hot(torch.arange(gtt.BATCH), gtt.N_HIDDEN).double()
-    np.testing.assert_allclose(gtt.reach(net, 0 * x, u), gtt.bound(net), rtol=1e-10)
+    arrived = gtt.reach(net, 0 * x, u)[:101]
+    np.testing.assert_allclose(arrived, gtt.bound(net), rtol=1e-10)
 
 
 def test_spread_and_paper_numbers(out):
@@ -227,12 +229,12 @@ def test_spread_and_paper_numbers(out):
     assert out["bound_norm095_100_steps"] == pytest.approx(0.95**100)
     arrived = gtt.reach(gtt.layer("RNN", 0, lambda_1=0.95), *gtt.data(0))
     low, high = out["rnn_norm095_lag100_min"], out["rnn_norm095_lag100_max"]
-    assert low * 0.999 <= arrived[-1] <= high * 1.001
+    assert low * 0.999 <= arrived[100] <= high * 1.001
 
 
 def test_data_are_unit_vectors_and_one_draw_per_seed():
     x, u = gtt.data(1)
-    assert x.shape == (gtt.LAG + 1, gtt.BATCH, gtt.N_IN)
+    assert x.shape == (300, gtt.BATCH, gtt.N_IN)
     np.testing.assert_allclose(u.norm(dim=1), 1, rtol=1e-12)
     assert abs(x.mean()) < 0.05
     assert x.std() == pytest.approx(1, abs=0.05)

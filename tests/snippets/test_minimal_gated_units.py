@@ -200,6 +200,11 @@ def test_every_count_that_zhou_et_al_print(out):
         assert library == counts[0]
     two_layers = torch.nn.GRU(200, 400, num_layers=2).parameters()
     assert out["ptb_gru_n400_two_layers"] == sum(q.numel() for q in two_layers)
+    words = torch.nn.Linear(400, 10_000)
+    assert out["ptb_mgu_n400_with_output"] == out["ptb_mgu_n400"] + sum(
+        q.numel() for q in words.parameters()
+    )
+    assert math.log(out["ptb_exp_4684"]) == pytest.approx(4.684)
     assert out["ptb_mgu_n400_two_layers"] * 3 == out["ptb_gru_n400_two_layers"] * 2
     assert out["adding_gru_with_start"] == 62_000
     assert out["adding_mgu_with_start"] == 41_400
