@@ -178,12 +178,15 @@ def reach(layers: list[list[Params]], x: np.ndarray, t: int) -> np.ndarray:
 
 
 def reaches(directions: int) -> np.ndarray:
-    """Reach of the middle of 11 steps, one layer of 8 units: (SEEDS, STEPS)."""
+    """Reach of the middle of 11 steps, one layer of 8 units: (SEEDS, STEPS).
+
+    One direction is the forward half of both, on the same inputs.
+    """
     out = []
     for seed in range(SEEDS):
         rng = np.random.default_rng(seed)
-        [both] = init_layers(3, 8, 1, 2, rng)  # one direction: its forward half
-        x = rng.standard_normal((STEPS, 3))
+        (both,) = init_layers(3, 8, 1, 2, rng)
+        x = rng.standard_normal((STEPS, 3))  # (T, d)
         out.append(reach([both[:directions]], x, STEPS // 2))
     return np.array(out)
 
@@ -195,19 +198,20 @@ def reaches(directions: int) -> np.ndarray:
 # %%
 def draw_reach() -> None:
     """Eleven inputs from left to right, the output is at step 5. One direction: the
-    curve rises up to step 5 and ends there. Both directions: it rises to step 5 and
-    falls again after it, like a tent on a logarithmic axis.
+    curve rises up to step 5 and ends there. Both directions: the same points up to step
+    4, a higher one at step 5, and then it falls again, like a tent on a logarithmic
+    axis.
     """
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
-    for directions, style, label in (
-        (2, "s--", "both directions"),
-        (1, "o-", "one direction"),
+    for directions, style, size, label in (
+        (2, "s--", 9, "both directions"),
+        (1, "o-", 5, "one direction"),
     ):
         middle = np.median(reaches(directions), axis=0)  # (STEPS,)
         seen = np.flatnonzero(middle)
-        ax.semilogy(seen, middle[seen], style, label=label)
+        ax.semilogy(seen, middle[seen], style, ms=size, mfc="none", label=label)
     ax.axvline(STEPS // 2, color="C4", linestyle=":")
     ax.set(xlabel="step of the input", ylabel="derivative of the state at step 5")
     ax.set(xticks=range(STEPS))

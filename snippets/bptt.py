@@ -412,6 +412,7 @@ def numbers() -> dict[str, float]:
 
     start, trained, x, y = models()
     out |= {"words": len(rhyme()), "vocabulary": len(set(rhyme()))}
+    out["rows"] = x.shape[1]
     for stage, q in (("fresh", start), ("trained", trained)):
         s, _ = forward(q, x)
         J = jacobians(q, s)  # (T, S, B, H, H)

@@ -131,8 +131,7 @@ def pytorch_step(p: Params, x: np.ndarray, h_prev: np.ndarray) -> np.ndarray:
 # Between Britz and Olah: join or split the matrices, transpose, and turn the sign of
 # all that enters $z$, because $1 - \sigma(a) = \sigma(-a)$. To PyTorch: reorder the
 # rows, transpose, and put the bias on the input side. What comes out of `to_pytorch`
-# is exact for `reset_after=True` only; in general no choice of
-# weights moves a reset gate.
+# is exact for `reset_after=True` only; in general no weights move a reset gate.
 
 
 # %%

@@ -335,6 +335,8 @@ def numbers() -> dict[str, float]:
         p = init_params(kind, 4, H, [np.random.default_rng(0)])
         out[f"units_{kind}"] = H
         out[f"parameters_{kind}"] = sum(w.size for w in p.values())
+    # a fresh forget gate, before it has read anything
+    out["forget_gate_fresh"] = float(sigmoid(p["b"][0, 0, : UNITS["lstm"]]).mean())
     # of the LSTM's learned layers one is the candidate, the others are gates
     out["lstm_gates"] = p["W_h"].shape[2] // UNITS["lstm"] - 1
     out["gate_shut"], out["gate_open"] = sigmoid(np.array([-1000.0, 1000.0])).tolist()

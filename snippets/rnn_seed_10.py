@@ -314,6 +314,7 @@ def numbers() -> dict[str, float]:
         "o_largest": float(np.exp(log_o.max())),
         "log_8000": math.log(8000),
         "loss_per_word": float(-log_o[np.arange(10), Y].mean()),
+        "loss_wrong_targets": float(-log_o[np.arange(10), X].mean()),
         "output_share": p["V"].size / (p["V"].size + p["W"].size),
     }
     for depth in range(6):

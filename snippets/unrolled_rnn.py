@@ -270,7 +270,7 @@ def numbers() -> dict[str, float]:
         x, dy = rng.standard_normal((steps, 4)), np.zeros((steps, 3))  # (T, m), (T, k)
         dy[-1] = 1
         grads = gradient_per_copy([p] * steps, x, dy)
-        for name in ("W_xh", "W_hh", "W_hy"):
+        for name in ("W_xh", "W_hh", "b_h", "W_hy"):  # b_h: da itself
             key = f"copies_of_{steps}_{name.lower()}"
             out[key] = sum(bool(g[name].any()) for g in grads)
 
@@ -289,7 +289,12 @@ def numbers() -> dict[str, float]:
         out[f"share_{back}_back_median"] = np.median(column)
         out[f"share_{back}_back_min"] = column.min()
         out[f"share_{back}_back_max"] = column.max()
-    out |= {"seeds": SEEDS, "steps": STEPS, "third_root": np.sqrt(1 / 3)}
+    factors = shares[:, 0] ** (1 / (STEPS - 1))  # per step: (seeds,)
+    for fold in ("median", "min", "max"):
+        out[f"factor_per_step_{fold}"] = getattr(np, fold)(factors)
+    third_root = np.sqrt(1 / 3)
+    out["line_over_median"] = third_root ** (STEPS - 1) / np.median(shares[:, 0])
+    out |= {"seeds": SEEDS, "steps": STEPS, "third_root": third_root}
     return {name: float(value) for name, value in out.items()}
 
 

@@ -107,12 +107,15 @@ def test_one_direction_sees_nothing_of_the_future_and_both_see_all():
     assert one.shape == both.shape == (5, 11)
     for directions, got in ((1, one), (2, both)):  # the draws, once more
         rng = np.random.default_rng(4)
-        [layer] = b.init_layers(3, 8, 1, 2, rng)
-        want = b.reach([layer[:directions]], rng.standard_normal((11, 3)), 5)
-        np.testing.assert_allclose(got[4], want, **TIGHT)
-    # the backward half has not read what comes before, and adds to what it reads
-    np.testing.assert_allclose(both[:, :5], one[:, :5], **TIGHT)
-    assert (both[:, 5] > one[:, 5]).all()
+        ((ahead, back),) = b.init_layers(3, 8, 1, 2, rng)
+        x = rng.standard_normal((11, 3))
+        layers = [[ahead]] if directions == 1 else [[ahead, back]]
+        np.testing.assert_allclose(got[4], b.reach(layers, x, 5), **TIGHT)
+    # the backward half alone, on the sequence turned round
+    back_alone = b.reach([[back]], x[::-1], 5)[::-1]
+    np.testing.assert_array_equal(one[:, :5], both[:, :5])  # back has not read these
+    assert both[4, 5] ** 2 == pytest.approx(one[4, 5] ** 2 + back_alone[5] ** 2)
+    np.testing.assert_allclose(both[4, 6:], back_alone[6:], **TIGHT)
     assert (one[:, 6:] == 0).all()
     assert (one[:, :6] > 0).all()
     assert (both > 0).all()

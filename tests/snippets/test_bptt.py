@@ -361,6 +361,7 @@ def test_the_numbers_sum_up_the_five_models(page_numbers):
                 keys.add(key)
     assert {key for key in n if key.startswith(("fresh", "trained"))} == keys
     assert (n["words"], n["vocabulary"]) == (len(bptt.rhyme()), len(set(bptt.rhyme())))
+    assert n["rows"] == (len(bptt.rhyme()) - 1) // 20 == 23
 
 
 def test_a_band_shows_the_median_and_the_range():

@@ -138,6 +138,30 @@ def test_layer_by_hand():
     assert s[1, 0, 0] == pytest.approx(h / 4 + 0.75 * first, abs=1e-15)
 
 
+def test_a_gate_bias_moves_one_gate_of_both_layers_and_leaves_the_original(case):
+    p, _, _ = case
+    before = {name: w.copy() for name, w in p.items()}
+    for gate in (0, 1):
+        q = lm.with_gate_bias(p, gate, -2.0)
+        for name, w in p.items():
+            np.testing.assert_array_equal(w, before[name])
+            expected = w.copy()
+            if name in ("b1", "b2"):
+                expected[:, gate] = -2.0
+            np.testing.assert_array_equal(q[name], expected)
+
+
+def test_the_twins_start_from_the_wide_gru_with_one_bias_moved():
+    x, y, C = lm.batch()
+    p = lm.init_params(C, 16, 16, np.random.default_rng(3))
+    for name, gate, bias in (("wide", 0, 0.0), ("z_low", 0, -2.0), ("r_high", 1, 2.0)):
+        for b in (p["b1"], p["b2"]):
+            b[:] = 0
+            b[gate] = bias
+        expected = twin_loss(twin(p), x, y).item()
+        assert lm.run()[name][0, 3] == pytest.approx(expected, rel=1e-12)
+
+
 def test_pinned_gates_leave_a_plain_network_of_two_layers(case):
     p, x, y = case
     p = one(lm.pin_gates(p), 0)
@@ -196,8 +220,8 @@ def test_numbers_are_counts_and_what_the_runs_end_with(monkeypatch):
     """With the training stubbed: which value of which network goes by which name."""
     losses = dict(
         zip(
-            ("wide", "rnn", "narrow"),
-            np.random.default_rng(0).random((3, 81, 5)),
+            ("wide", "rnn", "z_low", "r_high", "narrow"),
+            np.random.default_rng(0).random((5, 81, 5)),
             strict=True,
         )
     )
@@ -216,7 +240,14 @@ def test_numbers_are_counts_and_what_the_runs_end_with(monkeypatch):
         want[f"rmsprop_step_{step}"] = (1 - 0.9**step + 1e-6) ** -0.5
     words = lm.rhyme()
     want |= {"words": len(words), "vocabulary": len(set(words))}
-    want |= {"updates": 80, "units": 16, "narrow": 6, "wide": 16}
+    want |= {"updates": 80, "units": 16, "narrow": 6, "wide": 16, "rows": 23}
+    share = np.array([words[1:461].count(w) / 460 for w in sorted(set(words[1:461]))])
+    entropy = torch.distributions.Categorical(torch.from_numpy(share)).entropy()
+    want["word_frequency_nats"] = entropy.item()
+    wide, low, plain = (losses[name][80] for name in ("wide", "z_low", "rnn"))
+    closed = sorted(1 - (low - plain) / (wide - plain))
+    want |= {"gap_closed_by_z_min": closed[0], "gap_closed_by_z_max": closed[4]}
+    want["gap_closed_by_z_median"] = closed[2]
     for name, curve in losses.items():
         want[f"loss_{name}_start_median"] = sorted(curve[0])[2]
         low, _, middle, _, high = sorted(curve[80])
@@ -262,6 +293,15 @@ def test_what_the_run_shows_holds_for_every_seed():
     # at this point of training: narrow vectors behind wide ones, the plain one ahead
     assert (losses["narrow"][-1] > losses["wide"][-1]).all()
     assert (losses["rnn"][-1] < losses["wide"][-1]).all()
+    # an update gate that lets more pass makes up for much of it, a reset gate for none
+    gap = losses["wide"][-1] - losses["rnn"][-1]
+    assert (losses["z_low"][-1] < losses["wide"][-1] - 0.25 * gap).all()
+    assert (losses["r_high"][-1] > losses["wide"][-1] - 0.1 * gap).all()
+    # after 10 updates both GRUs rest on the ledge; the plain one has left it
+    ledge = lm.word_frequency_nats()
+    for name in ("wide", "narrow"):
+        assert np.abs(np.median(losses[name][10]) - ledge) < 0.05
+    assert (losses["rnn"][10] < ledge - 0.3).all()
     n = lm.numbers()
     assert n["loss_rnn_max"] == losses["rnn"][-1].max()
     assert n["loss_wide_median"] == np.median(losses["wide"][-1])

@@ -201,6 +201,14 @@ def test_sixteen_ls_part_the_lstm_from_the_rnn():
     lstm, _ = mt.results_of("lstm", mt.WORDS["l16"])
     assert lstm.max() < bound / 2
     assert lstm.max() < rnn.min()
+    # the RNNs lie around the bound, the worst above it
+    assert rnn.min() < np.median(rnn) < bound < 0.95 * rnn.max()
+
+
+def test_on_the_shorter_words_the_rnns_median_is_the_lower_one():
+    for word in ("neuron", "hello", "l8"):
+        rnn, lstm = (mt.results_of(kind, mt.WORDS[word])[0] for kind in ("rnn", "lstm"))
+        assert np.median(rnn) < np.median(lstm) / 2
 
 
 def test_results_are_those_of_ten_seeds_after_300_updates_at_a_rate_of_0_03():
@@ -229,7 +237,8 @@ def test_numbers_sum_up_the_results(out):
             keys |= {f"{key}_min", f"{key}_median", f"{key}_max"}
             keys |= {f"solved_{name}_{kind}", f"units_{kind}", f"parameters_{kind}"}
     keys |= {"seeds", "updates", "banana_letters_needed"}
-    assert out.keys() == keys | {"lstm_gates", "gate_shut", "gate_open"}
+    keys |= {"lstm_gates", "forget_gate_fresh", "gate_shut", "gate_open"}
+    assert out.keys() == keys
     assert (out["seeds"], out["updates"]) == (10, 300)
 
 
@@ -256,6 +265,7 @@ def test_numbers_that_can_be_had_on_paper(out):
     entropy = -(15 * math.log(15 / 16) + math.log(1 / 16)) / 18
     assert out["l16_bound_nats"] == pytest.approx(entropy)
     assert out["lstm_gates"] == 3
+    assert out["forget_gate_fresh"] == pytest.approx(1 / (1 + math.exp(-1)), rel=1e-12)
     for kind, layer in (("rnn", torch.nn.RNN), ("lstm", torch.nn.LSTM)):
         n = int(out[f"units_{kind}"])
         count = sum(q.numel() for q in layer(4, n).parameters())

@@ -180,6 +180,7 @@ def test_numbers_follow_from_counting():
         want |= {
             f"copies_of_{steps}_w_xh": steps,
             f"copies_of_{steps}_w_hh": steps - 1,
+            f"copies_of_{steps}_b_h": steps,
             f"copies_of_{steps}_w_hy": 1,
         }
     want["parameters_c8000_h100"] = 2 * 8000 * 100 + 100**2
@@ -191,6 +192,11 @@ def test_numbers_follow_from_counting():
             ("min", "median", "max"), column[[0, 2, 4]], strict=True
         ):
             want[f"share_{back}_back_{name}"] = value
+    first = np.sort(shares[:, 0])  # what 19 steps have left
+    for name, share in zip(("min", "median", "max"), first[[0, 2, 4]], strict=True):
+        want[f"factor_per_step_{name}"] = np.exp(np.log(share) / 19)
+    want["line_over_median"] = 3**-9.5 / first[2]
+    assert 0.49 < want["factor_per_step_min"] < want["factor_per_step_max"] < 3**-0.5
     want |= {"seeds": 5, "steps": 20, "third_root": 3**-0.5}
     assert got == pytest.approx(want, rel=1e-12)
 
