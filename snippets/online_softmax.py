@@ -7,8 +7,10 @@ all scores at once. It does not: both can be kept up to date while the scores st
 past, and so can the weighted average of the values. Attention then never stores its
 $N \times N$ scores, and its result is exact.
 
-**Source:** Tri Dao et al., *FlashAttention* (2022), sections 3.1 and 3.2; the list:
-Sebastian Raschka, *Understanding Large Language Models* (2023).
+**Source:** Tri Dao et al., *FlashAttention* (2022), sections 3.1 and 3.2; the softmax
+in one pass is older: Maxim Milakov and Natalia Gimelshein, *Online normalizer
+calculation for softmax* (2018, not read by us); the list: Sebastian Raschka,
+*Understanding Large Language Models* (2023).
 
 | symbol | name | shape |
 | --- | --- | --- |
@@ -235,6 +237,8 @@ def numbers() -> dict[str, float]:
     result["gflop_standard"] = gflop(64, 16, 1024, 64, matmuls=6)
     result["gflop_flash"] = gflop(64, 16, 1024, 64, matmuls=7)
     result["gflop_flash_to_standard"] = 7 / 6
+    result["gflop_one_product_sixteenth"] = gflop(64, 1, 1024, 64, matmuls=1)
+    result["gflop_difference_printed"] = 75.2 - 66.6
     result["gflop_flash_to_standard_printed"] = 75.2 / 66.6
     result["hbm_standard_to_flash_printed"] = 40.3 / 4.4
     result["time_standard_to_flash_printed"] = 41.7 / 7.3

@@ -32,7 +32,7 @@ of the differential equation, `numpy.linalg.lstsq` (1e-10 in float64).
 **Takes:** about 3 s on one core.
 
 **Varies with the machine:** the rounding of single precision: `copied_l64_m8_float32`
-by up to 10.
+by up to 15.
 """
 
 # %%

@@ -164,6 +164,8 @@ def test_numbers():
         "gflop_standard": 6 * 137.438953472,
         "gflop_flash": 7 * 137.438953472,
         "gflop_flash_to_standard": 7 / 6,
+        "gflop_one_product_sixteenth": 137.438953472 / 16,
+        "gflop_difference_printed": 8.6,
         "gflop_flash_to_standard_printed": 752 / 666,
         "hbm_standard_to_flash_printed": 403 / 44,
         "time_standard_to_flash_printed": 417 / 73,
