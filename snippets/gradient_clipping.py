@@ -381,6 +381,10 @@ def numbers() -> dict[str, float]:
     out["path_plain_longest_step"] = np.hypot(*np.diff(path, axis=0).T).max()
     out["path_plain_end_w"], out["path_plain_end_b"] = path[-1]
     out["path_plain_end_error"] = errors[-1]
+    path, _, _ = descend(START[0], np.array(-2.25))  # one notch to the right
+    steps = np.hypot(*np.diff(path, axis=0).T)  # (STEPS,)
+    out["path_right_longest_step"] = steps.max()
+    out["path_right_longest_step_of_60"] = steps[:60].max()
     path, _, _ = descend(*START, "norm")
     out["path_norm_end_w"], out["path_norm_end_b"] = path[-1]
     for rule in ("plain", "norm"):

@@ -178,6 +178,23 @@ def test_the_path_of_the_figures(out):
     assert end == pytest.approx(tuple(clipped[-1]), rel=1e-12)
 
 
+def test_a_start_that_crosses_the_wall_unharmed_meets_it_later(out):
+    w, b, lengths, sides = 5.2, -2.25, [], []
+    for _ in range(300):
+        _, grad = gc.error_and_gradient(np.array(w), np.array(b))
+        sides.append(b < 0.5 - expit(0.5) * w)
+        w, b = w - 0.1 * grad[0], b - 0.1 * grad[1]
+        lengths.append(0.1 * np.hypot(*grad))
+    assert np.diff(sides[:60]).sum() == 11
+    assert out["path_right_longest_step_of_60"] == pytest.approx(max(lengths[:60]))
+    assert max(lengths[:60]) < 0.035
+    longest = out["path_right_longest_step"]
+    assert longest == pytest.approx(max(lengths), rel=1e-3)
+    assert longest > 20 * max(lengths[:60])
+    # not a throw in the sense of the table: shorter than 1
+    assert longest < 1
+
+
 def test_the_updates_around_the_wall(out):
     for rule in ("plain", "norm"):
         _, errors, norms = gc.descend(*gc.START, rule)
