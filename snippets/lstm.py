@@ -394,7 +394,6 @@ def numbers() -> dict[str, float]:
     out["half_life_f090_steps"] = half_life(0.9)
     for steps in (10, 100, 1000):
         out[f"bias_for_half_life_{steps}_steps"] = forget_bias_for(steps)
-    # the gate's two ends in the source's words: keep completely, let nothing through
 
     # f = i = o = 1 and a candidate of 1: the cell counts, the output saturates
     p = {name: 0 * value for name, value in memory_by_hand().items()}
