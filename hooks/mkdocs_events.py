@@ -21,6 +21,7 @@ from directives import Expander
 from early_layout import with_lines, with_passages, wrapped_tables
 from errors import ContentError
 from execution import Execution
+from fonts import write_subsets
 from glossary import abbreviations, explained_once
 from notebooks import slim
 from pages import Source, SourcePage
@@ -231,7 +232,7 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 
 @event_priority(-200)  # after the plugins: the zip has what they write
 def on_post_build(config: MkDocsConfig) -> None:
-    """Join the style sheets, now that all pages are there, and mend the search."""
+    """Join the style sheets and cut the fonts, now that all pages are there."""
     write_typeset(ROOT / ".cache")
     site = Path(config.site_dir)
     # main before palette
@@ -240,6 +241,7 @@ def on_post_build(config: MkDocsConfig) -> None:
         site,
         [*(path.relative_to(site).as_posix() for path in theme), *config.extra_css],
     )
+    write_subsets(site, ROOT / ".cache/fonts")
     [search] = site.glob("assets/javascripts/workers/search.*.min.js")
     mended = with_distinct_nodes(search.read_text(encoding="utf-8"))
     search.write_text(mended, encoding="utf-8")

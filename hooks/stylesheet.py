@@ -20,6 +20,12 @@ TAG = re.compile(r"<\w[^>]*>")
 SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.S)
 NAME = re.compile(r"[\w-]+")
 URL = re.compile(r"url\((?P<quote>[\"']?)(?!data:|[#/])(?P<path>[^)\"']+)(?P=quote)\)")
+VARIABLE = re.compile(r"var\(\s*(--[\w-]+)")
+DEFINITION = re.compile(
+    r"""(?<=[{;])\s*(?P<name>--[\w-]+)\s*:(?:"[^"]*"|'[^']*'|[^;}"'])*;?"""
+)
+EMPTY = re.compile(r"^[^{}]*\{\s*\}\n?", re.M)
+LEFTWARD = "rtl"  # scripts ask for it, but no page is in a language written to the left
 # As long as a rule asks for `[class]`, the browser restyles every element whenever a
 # script gives the first of them a class, as the theme does at each start.
 TABLES = ("table:not([class])", "table.plain")  # the class is from early_layout.py
@@ -45,18 +51,35 @@ def write_sheet(site: Path, sheets: Iterable[str]) -> None:
 
 
 def names_used(site: Path) -> set[str]:
-    """Every word that stands in a tag or in a script: no class has another name."""
+    """Every word that stands in a tag or in a script: no class has another name.
+
+    And every variable of the style sheet that a page's own styles refer to.
+    """
     pages = [page.read_text("utf-8") for page in site.rglob("*.html")]
     tags = {tag for text in pages for tag in TAG.findall(text)}
     inline = {script for text in pages for script in SCRIPT.findall(text)}
     scripts = (script.read_text("utf-8") for script in site.glob("assets/**/*.js"))
-    return {name for text in (*tags, *inline, *scripts) for name in NAME.findall(text)}
+    texts = (*tags, *inline, *scripts)
+    names = {name for text in texts for name in NAME.findall(text)} - {LEFTWARD}
+    return names | {name for text in pages for name in VARIABLE.findall(text)}
 
 
 def pruned(css: str, names: set[str]) -> str:
-    """The sheet without selectors for classes, ids, attributes not in `names`."""
+    """The sheet without selectors for classes, ids, attributes not in `names`.
+
+    Then without the variables that are neither there nor used in what is left.
+    """
     rules = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
-    return "\n".join(_kept(rules, names))
+    return _with_variables_in_use("\n".join(_kept(rules, names)), names)
+
+
+def _with_variables_in_use(css: str, names: set[str]) -> str:
+    used = names | set(VARIABLE.findall(css))
+    less = DEFINITION.sub(lambda d: d[0] if d["name"] in used else "", css)
+    if less == css:
+        return css
+    # what only the variables that are gone referred to is of no more use either
+    return _with_variables_in_use(EMPTY.sub("", less), names)
 
 
 def _kept(rules: Iterable[Node], names: set[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from stylesheet import names_used, pruned, with_one_sheet, write_sheet
 
-USED = {"card", "main", "title", "data-on", "yes", "a", "b"}
+USED = {"card", "main", "title", "data-on", "yes", "a", "b", "--by-script"}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,9 @@ USED = {"card", "main", "title", "data-on", "yes", "a", "b"}
         "@keyframes gone{from{top:0}}",
         '@charset "utf-8";',
         '.card{background:url("data:image/svg+xml;x,<a b=.gone>")}',
+        ":root{--a:1;--b:var(--a)}\np{top:var(--b)}",
+        """:root{--a:url("data:x;--c:0}'")}\np{background:var( --a)}""",
+        ":root{--by-script:0}",
     ],
 )
 def test_what_may_be_used_stays_as_it_is(css):
@@ -42,6 +45,12 @@ def test_what_may_be_used_stays_as_it_is(css):
         ("@media print{.gone{color:red}}", ""),
         ("@media print{.gone{color:red}a{top:0}}", "@media print{a{top:0}}"),
         ("/* said */.card{top:0}", ".card{top:0}"),
+        (":root{--a:0;top:0;--b:1}", ":root{top:0;}"),
+        (":root{--a:0;--b:var(--a)}\n.gone{top:var(--b)}", ""),
+        (
+            """:root{--a:url("x;y}'");--b:1}p{top:var(--b)}""",
+            ":root{--b:1}\np{top:var(--b)}",
+        ),
     ],
 )
 def test_what_no_page_can_use_goes(css, left):
@@ -52,11 +61,12 @@ def test_names_stand_in_tags_and_in_scripts_not_in_prose(tmp_path):
     (tmp_path / "assets/deep").mkdir(parents=True)
     (tmp_path / "page.html").write_text(
         '<p class="card md-x">prose</p><script>put("inline")</script>'
+        "<style>svg { top: var(--in-style) }</style>"
     )
-    (tmp_path / "assets/deep/a.js").write_text('e.classList.add("by-script")')
+    (tmp_path / "assets/deep/a.js").write_text('e.classList.add("by-script", "rtl")')
     names = names_used(tmp_path)
-    assert {"card", "md-x", "by-script", "inline"} <= names
-    assert "prose" not in names
+    assert {"card", "md-x", "by-script", "inline", "--in-style"} <= names
+    assert not {"prose", "rtl"} & names
 
 
 def test_sheets_are_joined_in_order_and_their_addresses_still_lead_there(tmp_path):
