@@ -82,7 +82,7 @@ def additive_attention(
 
 
 def check_shapes(p: Params, s: Floats, h: Floats) -> None:
-    """Raise ValueError unless parameters, states and annotations fit together."""
+    """Raises ValueError unless parameters, states and annotations fit together."""
     n_a = len(p["v"])
     for name, x, want in (
         ("s", s, (len(s), p["W"].shape[1])),
@@ -107,7 +107,10 @@ def check_shapes(p: Params, s: Floats, h: Floats) -> None:
 
 # %%
 def matcher(n_words: int, g: float, w: float) -> Params:
-    """W, U (n_words, n_words) and v (n_words,) that look for the word asked for."""
+    """W, U (n_words, n_words) and v (n_words,) that look for the word asked for.
+
+    Raises ValueError if n_words is below 1.
+    """
     if n_words < 1:
         raise ValueError(f"n_words is {n_words}, want at least 1")
     eye = np.eye(n_words)  # (n_words, n_words)

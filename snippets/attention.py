@@ -87,7 +87,7 @@ def causal_mask(n: int) -> Mask:
 
 # %%
 def check_shapes(q: Floats, k: Floats, v: Floats) -> None:
-    """Raise ValueError unless q, k, v fit together."""
+    """Raises ValueError unless q, k, v fit together."""
     for name, x in (("q", q), ("k", k), ("v", v)):
         if x.ndim < 2:
             raise ValueError(f"{name} has shape {x.shape}, want (..., T, d)")
@@ -98,7 +98,7 @@ def check_shapes(q: Floats, k: Floats, v: Floats) -> None:
 
 
 def check_mask(mask: Mask, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless mask is boolean, fits the scores, and empties no row."""
+    """Raises ValueError unless mask is boolean, fits the scores, and empties no row."""
     if mask.dtype != np.bool_:
         raise ValueError(f"mask has dtype {mask.dtype}, want bool (true = may look)")
     try:
@@ -135,6 +135,7 @@ def multi_head_attention(
     x: (B, T_q, d_model), memory: (B, T_k, d_model); pass x twice for self-attention.
     W_q, W_k: (h, d_model, d_k), W_v: (h, d_model, d_v), W_o: (h * d_v, d_model);
     mask broadcasts to (B, h, T_q, T_k). Returns (B, T_q, d_model).
+    Raises ValueError where shapes disagree, and for a mask that `attention` refuses.
     """
     n_heads, d_model, d_v = W_v.shape
     if W_o.shape != (n_heads * d_v, d_model):
@@ -168,7 +169,10 @@ def multi_head_attention(
 
 # %%
 def frequencies(d_model: int) -> Floats:
-    """Angle per position of each sine and cosine pair, in radians: (d_model / 2,)."""
+    """Angle per position of each sine and cosine pair, in radians: (d_model / 2,).
+
+    Raises ValueError if d_model is odd or below 2.
+    """
     if d_model < 2 or d_model % 2:
         raise ValueError(f"d_model is {d_model}, want an even number of at least 2")
     # omega_i = 1 / 10000^{2i / d_model}

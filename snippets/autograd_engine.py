@@ -181,7 +181,10 @@ Layers = list[tuple[np.ndarray, np.ndarray]]  # W (n_out, n_in), b (n_out,)
 
 
 def init_layers(sizes: Sequence[int], seed: int) -> Layers:
-    """Weights uniform between -1 and 1, biases 0, as micrograd draws them."""
+    """Weights uniform between -1 and 1, biases 0, as micrograd draws them.
+
+    Raises ValueError if there are fewer than two sizes or one is below 1.
+    """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"sizes must be two or more numbers above 0, got {sizes}")
     rng = random.Random(seed)
@@ -219,7 +222,10 @@ def scalar_loss(layers: Layers, X: np.ndarray, y: np.ndarray) -> tuple[Value, li
 def loss_and_gradients(
     layers: Layers, X: np.ndarray, y: np.ndarray
 ) -> tuple[float, np.ndarray, Layers]:
-    """Loss, scores (B,) and gradients of all parameters, for X (B, 2) and y (B,)."""
+    """Loss, scores (B,) and gradients of all parameters, for X (B, 2) and y (B,).
+
+    Raises ValueError unless X has a row for each of y and a column for each input.
+    """
     if X.shape != (len(y), layers[0][0].shape[1]):
         wanted = (len(y), layers[0][0].shape[1])
         raise ValueError(f"X must be {wanted}, a row for each of y, got {X.shape}")
@@ -252,6 +258,7 @@ def moons(n: int, noise: float, rng: np.random.RandomState) -> tuple:
     """Two half circles, shuffled and blurred: X (n, 2), y (n,) of -1 and 1.
 
     The draws are those of scikit-learn's `make_moons`, in its order.
+    Raises ValueError if n is odd or below 2, or noise is negative.
     """
     if n < 2 or n % 2 or noise < 0:
         raise ValueError(f"n must be even and noise >= 0, got {n} and {noise}")

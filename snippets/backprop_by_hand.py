@@ -175,7 +175,10 @@ def batch_norm_backward(
 
 # %%
 def torch_randn(n: int, bits: np.random.RandomState) -> np.ndarray:
-    """What torch.randn(n) draws on a CPU from the same seed, to about 1e-6: (n,)."""
+    """What torch.randn(n) draws on a CPU from the same seed, to about 1e-6: (n,).
+
+    Raises ValueError if n is below 16.
+    """
     if n < 16:
         raise ValueError(f"n must be at least 16, got {n}")
 
@@ -210,7 +213,10 @@ MINIBATCHES = {
 
 
 def minibatch(hidden: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first 32 examples of the network of that size: x (32, 3), y (32,)."""
+    """The first 32 examples of the network of that size: x (32, 3), y (32,).
+
+    Raises ValueError if hidden is not in MINIBATCHES.
+    """
     if hidden not in MINIBATCHES:
         raise ValueError(f"hidden must be one of {[*MINIBATCHES]}, got {hidden}")
     examples = MINIBATCHES[hidden].split()

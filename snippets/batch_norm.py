@@ -43,7 +43,10 @@ def batch_norm(
     eps: float = 1e-5,
     correction: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Normalize each column of z (B, H): result, z_hat (B, H), 1 / std (H,)."""
+    """Normalize each column of z (B, H): result, z_hat (B, H), 1 / std (H,).
+
+    Raises ValueError unless z has two axes and more than `correction` rows.
+    """
     if z.ndim != 2 or len(z) <= correction:
         raise ValueError(
             f"z must have two axes and more than {correction} rows, got {z.shape}"

@@ -43,7 +43,10 @@ LETTERS = ".abcdefghijklmnopqrstuvwxyz"
 
 # %%
 def count_pairs(names: Sequence[str]) -> np.ndarray:
-    """How often each letter follows each, ends included: (27, 27)."""
+    """How often each letter follows each, ends included: (27, 27).
+
+    Raises ValueError if a name is empty or has other letters than a to z.
+    """
     N = np.zeros((27, 27), dtype=np.int64)  # (27, 27)
     for name in names:
         if not name or not set(name) <= set(LETTERS[1:]):
@@ -55,7 +58,10 @@ def count_pairs(names: Sequence[str]) -> np.ndarray:
 
 
 def probabilities(N: np.ndarray, added: float = 0.0) -> np.ndarray:
-    """Rows of counts to rows of probabilities, `added` to each count: (27, 27)."""
+    """Rows of counts to rows of probabilities, `added` to each count: (27, 27).
+
+    Raises ValueError if `added` is negative, or zero while a row of N is empty.
+    """
     if added < 0 or (N.sum(axis=1) + added == 0).any():
         raise ValueError(f"added must be >= 0, and > 0 with an empty row, got {added}")
     # P_ij = (N_ij + a) / sum_k (N_ik + a)
@@ -87,7 +93,10 @@ def softmax(W: np.ndarray) -> np.ndarray:
 def loss_and_gradient(
     W: np.ndarray, N: np.ndarray, penalty: float
 ) -> tuple[float, np.ndarray]:
-    """Loss with `penalty` times the mean of the squared weights, and dL/dW (27, 27)."""
+    """Loss with `penalty` times the mean of the squared weights, and dL/dW (27, 27).
+
+    Raises ValueError if W and N differ in shape.
+    """
     if W.shape != N.shape:
         raise ValueError(f"W must have the shape of N, {N.shape}, got {W.shape}")
     P = softmax(W)  # (27, 27)
@@ -117,7 +126,10 @@ def train(
 
 # %%
 def torch_randn(n: int, bits: np.random.RandomState) -> np.ndarray:
-    """What torch.randn(n) draws on a CPU from the same seed, to about 1e-6: (n,)."""
+    """What torch.randn(n) draws on a CPU from the same seed, to about 1e-6: (n,).
+
+    Raises ValueError if n is below 16.
+    """
     if n < 16:
         raise ValueError(f"n must be at least 16, got {n}")
 

@@ -84,7 +84,10 @@ def vocabulary(merges: dict[Pair, int]) -> dict[int, bytes]:
 
 
 def decode(ids: list[int], merges: dict[Pair, int]) -> str:
-    """The text of `ids`; bytes that are not UTF-8 become the replacement character."""
+    """The text of `ids`; bytes that are not UTF-8 become the replacement character.
+
+    Raises ValueError if one of `ids` is no token.
+    """
     vocab = vocabulary(merges)
     for i in ids:
         if i not in vocab:

@@ -103,6 +103,7 @@ def loss_and_gradients(
     x, targets: (T,) letters and the letters that follow them. h: (..., 1, H).
     Returns the loss (...), summed over the T steps, in nats; the gradients, in the
     shapes of the parameters; the last state (..., 1, H).
+    Raises ValueError if `targets` and `x` differ in shape, and where `forward` does.
     """
     if targets.shape != x.shape:
         raise ValueError(f"targets must be {x.shape} like x, got {targets.shape}")
@@ -143,7 +144,10 @@ def loss_and_gradients(
 
 # %%
 def init_params(vocab_size: int, hidden_size: int, rngs: Sequence[Rng]) -> Params:
-    """Fresh parameters for one model per generator, stacked on a leading axis."""
+    """Fresh parameters for one model per generator, stacked on a leading axis.
+
+    Raises ValueError if a size is below 1.
+    """
     if vocab_size < 1 or hidden_size < 1:
         raise ValueError(f"sizes must be >= 1, got {vocab_size} and {hidden_size}")
     V, H = vocab_size, hidden_size
@@ -239,7 +243,10 @@ So long lives this, and this gives life to thee.
 
 
 def encode(text: str) -> tuple[Array, list[str]]:
-    """The text as indices (N,) into its own sorted alphabet, and that alphabet."""
+    """The text as indices (N,) into its own sorted alphabet, and that alphabet.
+
+    Raises ValueError if the text is empty.
+    """
     if not text:
         raise ValueError("text is empty")
     alphabet = sorted(set(text))
@@ -429,7 +436,11 @@ def numbers() -> dict[str, float]:
 
 # %%
 def train_and_write(text: str, steps: int, seed: int, temperature: float) -> float:
-    """Train 100 units on the text, print 400 letters: the smoothed loss, in nats."""
+    """Train 100 units on the text, print 400 letters: the smoothed loss, in nats.
+
+    Raises ValueError if `steps` is below 1, `seed` is negative, `temperature` is not
+    above 0 or the text has fewer than two letters.
+    """
     if steps < 1 or seed < 0:
         raise ValueError(f"steps must be >= 1 and seed >= 0, got {steps} and {seed}")
     ids, alphabet = encode(text)

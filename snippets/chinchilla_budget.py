@@ -84,7 +84,10 @@ def parameters(
 
 # %% FLOPs
 def forward_flops(model: Model, length: int = 2048) -> dict[str, int]:
-    """FLOPs of a forward pass over one sequence, part by part (appendix F)."""
+    """FLOPs of a forward pass over one sequence, part by part (appendix F).
+
+    Raises ValueError if length is below 1.
+    """
     if length < 1:
         raise ValueError(f"length is {length}, want at least 1")
     d, h, S = model.d_model, model.n_heads, length
@@ -107,6 +110,7 @@ def training_flops(
     """FLOPs of training on so many tokens, some parts of the count left out.
 
     length: of a sequence. The paper does not state it; its ratios ask for 2048.
+    Raises ValueError if length is below 1 or left_out names an unknown part.
     """
     parts = forward_flops(model, length)
     unknown = set(left_out) - parts.keys()

@@ -53,7 +53,10 @@ def loss(
 
 
 def optimum(s: Surface, C: float) -> tuple[float, float]:
-    """The N and D with 6 N D = C at which the loss is least (eq. 4)."""
+    """The N and D with 6 N D = C at which the loss is least (eq. 4).
+
+    Raises ValueError if C is not above 0.
+    """
     if not C > 0:
         raise ValueError(f"C is {C}, want above 0")
     # G = (alpha A / beta B)^(1 / (alpha + beta))
@@ -64,7 +67,10 @@ def optimum(s: Surface, C: float) -> tuple[float, float]:
 
 
 def tokens_for(s: Surface, N: float) -> float:
-    """The D for which a model of N parameters is the optimum of its budget."""
+    """The D for which a model of N parameters is the optimum of its budget.
+
+    Raises ValueError if N is not above 0.
+    """
     if not N > 0:
         raise ValueError(f"N is {N}, want above 0")
     # alpha A / N^alpha = beta B / D^beta
@@ -107,6 +113,7 @@ def gpu_flops(hours: float, peak: float = 312e12, utilization: float = 0.4) -> f
     """FLOPs in so many hours of a GPU that does `peak` a second, used in part.
 
     312e12 is what the maker states for an A100 in bfloat16.
+    Raises ValueError unless hours and `peak` are above 0 and 0 < utilization <= 1.
     """
     if not (hours > 0 and peak > 0 and 0 < utilization <= 1):
         got = f"got {hours}, {peak} and {utilization}"
@@ -162,6 +169,7 @@ def cheapest(s: Surface, N: float, used: float) -> tuple[float, float, float]:
 
     used: tokens read or written after training. Returns parameters, tokens, and the
     share of all FLOPs that is saved.
+    Raises ValueError if N is not above 0 or used is below 0.
     """
     if not used >= 0:
         raise ValueError(f"used is {used}, want at least 0")

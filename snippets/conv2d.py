@@ -82,7 +82,7 @@ def out_size(
 
 
 def check_shapes(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> None:
-    """Raise ValueError unless x (N, C, H, W), w (K, C, FH, FW) and b (K,) fit."""
+    """Raises ValueError unless x (N, C, H, W), w (K, C, FH, FW) and b (K,) fit."""
     if x.ndim != 4 or w.ndim != 4 or x.shape[1] != w.shape[1]:
         wanted = "expected (N, C, H, W) and (K, C, FH, FW)"
         raise ValueError(f"x has shape {x.shape} and w {w.shape}, {wanted}")
@@ -191,7 +191,8 @@ def conv2d(
     """x (N, C, H, W), w (K, C, FH, FW), b (K,) -> y (N, K, OH, OW), backward.
 
     Raises:
-        ValueError: the shapes of x, w and b do not belong together.
+        ValueError: the shapes of x, w and b do not belong together, or in `backward` dy
+            has not y's shape.
     """
     check_shapes(x, w, b)
     N, _, H, W = x.shape

@@ -50,7 +50,10 @@ def out_side(n: int, f: int, stride: int, padding: int) -> int:
 
 
 def patches(image: np.ndarray, f: int, stride: int, padding: int) -> np.ndarray:
-    """All windows of a square volume (D, n, n): (side, side, D, f, f)."""
+    """All windows of a square volume (D, n, n): (side, side, D, f, f).
+
+    Raises ValueError if image is not (D, n, n), and where `out_side` does.
+    """
     if image.ndim != 3 or image.shape[1] != image.shape[2]:
         raise ValueError(f"image has shape {image.shape}, expected (D, n, n)")
     side = out_side(image.shape[1], f, stride, padding)

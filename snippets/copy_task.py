@@ -192,7 +192,10 @@ class Transformer(nn.Module):
         return self.generator(self.decoder_norm(x))  # (B, T, SYMBOLS)
 
     def embed(self, table: nn.Embedding, ids: Tensor) -> Tensor:
-        """ids: (B, T) -> the vectors of symbols at their places, (B, T, d_model)."""
+        """ids: (B, T) -> the vectors of symbols at their places, (B, T, d_model).
+
+        Raises ValueError if T is above LENGTH.
+        """
         if ids.shape[1] > LENGTH:
             raise ValueError(f"{ids.shape[1]} symbols, want at most {LENGTH}")
         x = table(ids) * math.sqrt(table.embedding_dim)  # (B, T, d_model)
@@ -237,7 +240,10 @@ def train(
     rate: Callable[[int], float] = learning_rate,
     batch: int = 32,
 ) -> tuple[Transformer, list[float]]:
-    """A trained model and its losses, this process's share of each batch."""
+    """A trained model and its losses, this process's share of each batch.
+
+    Raises ValueError if n_steps is below 1 or batch is no multiple of the processes.
+    """
     torch.set_num_threads(1)
     rank, world = (
         (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)

@@ -61,7 +61,7 @@ def linear_attention(q: Floats, k: Floats, v: Floats) -> Floats:
 
 
 def check_shapes(q: Floats, k: Floats, v: Floats) -> None:
-    """Raise ValueError unless q, k are (T, d) and v is (T, d_v)."""
+    """Raises ValueError unless q, k are (T, d) and v is (T, d_v)."""
     if q.ndim != 2 or k.shape != q.shape:
         raise ValueError(f"k has shape {k.shape}, want that of q: (T, d), {q.shape}")
     if v.ndim != 2 or len(v) != len(k):
@@ -102,7 +102,10 @@ def write_sum(k: Floats, v: Floats) -> Floats:
 
 
 def write_delta(k: Floats, v: Floats, beta: Floats) -> Floats:
-    """The pairs written one after the other by the delta rule; beta: (T,)."""
+    """The pairs written one after the other by the delta rule; beta: (T,).
+
+    Raises ValueError unless k is (T, d), v is (T, d_v) and beta is (T,).
+    """
     check_shapes(k, k, v)
     if beta.shape != (len(k),):
         raise ValueError(f"beta has shape {beta.shape}, want ({len(k)},)")

@@ -120,7 +120,11 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def forward(p: Params, x: np.ndarray) -> tuple[np.ndarray, list]:
-    """x (T, S, B, m) -> the last output (K, S, n, B), and what `backward` needs."""
+    """x (T, S, B, m) -> the last output (K, S, n, B), and what `backward` needs.
+
+    Raises:
+        ValueError: x has a shape that does not fit the weights.
+    """
     n = p["W_y"].shape[3]
     W_h, W_x = p["W"][..., :n], p["W"][..., n:]  # (K, S, 4n, n), (K, S, 4n, m)
     S, m = W_x.shape[1], W_x.shape[3]

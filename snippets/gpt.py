@@ -151,7 +151,10 @@ class GPT(nn.Module):
                 nn.init.normal_(p, std=0.02)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """ids: (B, T) -> logits (B, T, V). T may be shorter than the context."""
+        """ids: (B, T) -> logits (B, T, V). T may be shorter than the context.
+
+        Raises ValueError unless ids has two axes and T is from 1 to the context.
+        """
         if ids.ndim != 2 or not 0 < ids.shape[1] <= self.context:
             got = f"got {tuple(ids.shape)}"
             raise ValueError(f"ids must be (B, T), T from 1 to {self.context}, {got}")
@@ -208,6 +211,7 @@ def training(
 
     ids: (N,) the text, longer than the context. Process `rank` of `world` takes every
     world-th example; with several, the model averages gradients over the processes.
+    Raises ValueError if `world` does not divide the batch.
     """
     if s.batch % world:
         raise ValueError(f"batch must be a multiple of {world}, got {s.batch}")
@@ -272,7 +276,10 @@ SEEDS, STEPS, EVERY = range(5), 150, 15
 
 
 def prepare(text: str, s: Shape) -> tuple[Tensor, Tensor, str, Shape]:
-    """Letters to train on, letters held out, the alphabet, the shape that fits it."""
+    """Letters to train on, letters held out, the alphabet, the shape that fits it.
+
+    Raises ValueError if there are no more letters to train on than the context has.
+    """
     alphabet = "".join(sorted(set(text)))
     ids = torch.tensor([alphabet.index(c) for c in text], dtype=torch.long)  # (N,)
     n = int(0.9 * len(ids))
@@ -352,7 +359,11 @@ def numbers() -> dict[str, float]:
 
 # %%
 def train_and_write(text: str, a: argparse.Namespace) -> dict[str, float]:
-    """Train on the text, print 400 letters that the model writes: the last losses."""
+    """Train on the text, print 400 letters that the model writes: the last losses.
+
+    Raises ValueError if a.steps is below 1, a.seed is negative, the text is too short
+    or the batch no multiple of the processes, or, on "cuda", a process has no GPU.
+    """
     if a.steps < 1 or a.seed < 0:
         raise ValueError(f"want steps >= 1, seed >= 0, got {a.steps} and {a.seed}")
     # torchrun tells each process its number, on all machines and on this one

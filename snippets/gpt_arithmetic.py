@@ -62,7 +62,10 @@ def block_parameters(s: Sizes) -> int:
 
 
 def parameters(s: Sizes) -> int:
-    """Parameters of the model, a shared matrix once."""
+    """Parameters of the model, a shared matrix once.
+
+    Raises ValueError if a size is below 1.
+    """
     if min(s.vocab, s.context, s.layers, s.width) < 1:
         raise ValueError(f"all sizes must be >= 1, got {s}")
     # (V + T) C + L blocks + the last normalization + the output
@@ -107,7 +110,10 @@ def forward_operations(s: Sizes) -> int:
 
 # %%
 def torch_randn(n: int, seed: int) -> np.ndarray:
-    """What torch.randn(n) draws on a CPU from the same seed, to about 1e-6: (n,)."""
+    """What torch.randn(n) draws on a CPU from the same seed, to about 1e-6: (n,).
+
+    Raises ValueError if n is below 16.
+    """
     bits = np.random.RandomState(seed)
 
     def uniform(count: int) -> np.ndarray:  # (count,), 24 of 32 random bits

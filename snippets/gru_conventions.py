@@ -56,7 +56,7 @@ def hard_sigmoid(a: np.ndarray) -> np.ndarray:
 
 
 def check(x: np.ndarray, state: np.ndarray, m: int, n: int) -> None:
-    """Raise ValueError unless x is (B, m) and the state (B, n)."""
+    """Raises ValueError unless x is (B, m) and the state (B, n)."""
     if x.ndim != 2 or x.shape[1] != m:
         raise ValueError(f"x has shape {x.shape}, expected (B, {m})")
     if state.shape != (len(x), n):

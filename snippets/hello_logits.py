@@ -62,6 +62,7 @@ def loss_and_gradient(
     """Cross-entropy of each row in nats (T,), and its gradient on the scores (T, V).
 
     scores: (T, V). targets: (T,) indices of the right letters.
+    Raises ValueError unless targets has one index per row of scores.
     """
     if np.shape(targets) != np.shape(scores)[:1]:
         want, got = np.shape(scores)[:1], np.shape(targets)
@@ -107,7 +108,10 @@ TARGETS = np.array([LETTERS.index(letter) for letter in "ello"])  # (4,)
 
 # %%
 def output_misfit(hidden: np.ndarray, scores: np.ndarray, bias: bool) -> float:
-    """Largest gap between `scores` (T, V) and the best W h (+ b), in score units."""
+    """Largest gap between `scores` (T, V) and the best W h (+ b), in score units.
+
+    Raises ValueError if hidden and scores differ in their number of rows.
+    """
     if len(hidden) != len(scores):
         raise ValueError(f"hidden has {len(hidden)} rows, scores have {len(scores)}")
     inputs = np.c_[hidden, np.ones(len(hidden))] if bias else hidden  # (T, H or H + 1)
@@ -118,7 +122,8 @@ def output_misfit(hidden: np.ndarray, scores: np.ndarray, bias: bool) -> float:
 def distance_to_no_bias(hidden: np.ndarray, scores: np.ndarray) -> float:
     """How far [hidden scores] is, in norm, from any pair with scores = hidden W.
 
-    hidden: (T, H). scores: (T, V). Needs more steps than hidden units: T > H.
+    hidden: (T, H). scores: (T, V). Needs more steps than hidden units.
+    Raises ValueError unless T > H.
     """
     T, H = hidden.shape
     if T <= H:
@@ -154,7 +159,10 @@ def move_of_scores(hidden: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 
 # %%
 def memoryless_bound(text: str) -> tuple[float, float]:
-    """Least loss (nats per letter) and best accuracy from the current letter alone."""
+    """Least loss (nats per letter) and best accuracy from the current letter alone.
+
+    Raises ValueError if the text has fewer than two letters.
+    """
     if len(text) < 2:
         raise ValueError(f"text must have at least 2 letters, got {text!r}")
     pairs = list(itertools.pairwise(text))

@@ -134,7 +134,10 @@ def halves(n_positions: int, d_model: int) -> Floats:
 
 
 def angles(n_positions: int, d_model: int, divisor: float) -> Floats:
-    """pos / 10000^(i / divisor): (n_positions, d_model / 2)."""
+    """pos / 10000^(i / divisor): (n_positions, d_model / 2).
+
+    Raises ValueError if d_model is odd or below 4.
+    """
     if d_model < 4 or d_model % 2:
         raise ValueError(f"d_model is {d_model}, want an even number from 4")
     position = np.arange(n_positions)[:, None]  # (n_positions, 1)
@@ -163,7 +166,10 @@ HEADS = ("the word before", "what is said", "who is meant")
 
 
 def sentence(last: str) -> Floats:
-    """The words, then `last`: (11, 9). An animal can be tired, a street can be wide."""
+    """The words, then `last`: (11, 9). An animal can be tired, a street can be wide.
+
+    Raises ValueError if `last` is neither "tired" nor "wide".
+    """
     if last not in ("tired", "wide"):
         raise ValueError(f"last is {last!r}, want 'tired' or 'wide'")
     x = np.zeros((11, 9))  # (T, d_model)
@@ -174,7 +180,10 @@ def sentence(last: str) -> Floats:
 
 
 def matrices(head: str) -> tuple[Floats, Floats, Floats]:
-    """W_q, W_k: (9, 4) each, and W_v: (9, 3); one of HEADS."""
+    """W_q, W_k: (9, 4) each, and W_v: (9, 3); one of HEADS.
+
+    Raises ValueError for any other head.
+    """
     W_q, W_k, W_v = np.zeros((9, 4)), np.zeros((9, 4)), np.zeros((9, 3))
     if head == "the word before":
         for i in (0, 2):  # sine and cosine of one frequency

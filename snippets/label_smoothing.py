@@ -65,7 +65,7 @@ def uniform_target(target: Ints, size: int, epsilon: float) -> Floats:
 
 
 def check(target: Ints, size: int, epsilon: float) -> None:
-    """Raise ValueError unless epsilon is a share and the targets are classes."""
+    """Raises ValueError unless epsilon is a share and the targets are classes."""
     if not 0 <= epsilon < 1:
         raise ValueError(f"epsilon is {epsilon}, want 0 <= epsilon < 1")
     if np.any((target < 0) | (target >= size)):

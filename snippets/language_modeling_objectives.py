@@ -92,7 +92,10 @@ def masked_loss(logits: Floats, tokens: Ints, chosen: Bools) -> tuple[float, Flo
 def corrupt(
     tokens: Ints, vocab: int, mask_id: int, rng: np.random.Generator
 ) -> tuple[Ints, Bools]:
-    """The text as BERT sees it, and which tokens are asked: both (B, T)."""
+    """The text as BERT sees it, and which tokens are asked: both (B, T).
+
+    Raises ValueError unless 0 <= mask_id < vocab.
+    """
     if not 0 <= mask_id < vocab:
         raise ValueError(f"mask_id is {mask_id}, want one of the {vocab} words")
     chosen = rng.random(tokens.shape) < 0.15  # (B, T)
@@ -110,7 +113,10 @@ def corrupt(
 
 # %%
 def visible(n: int, objective: str) -> Bools:
-    """(n, n): what position i may look at, for "causal" or "masked"."""
+    """(n, n): what position i may look at, for "causal" or "masked".
+
+    Raises ValueError for any other objective.
+    """
     if objective not in ("causal", "masked"):
         raise ValueError(f"objective is {objective!r}, want 'causal' or 'masked'")
     everything = np.ones((n, n), dtype=bool)  # (n, n)
@@ -160,7 +166,10 @@ def best_losses(P: Floats) -> tuple[float, float]:
 
 
 def sticky(stay: float, vocab: int = 3) -> Floats:
-    """A chain (vocab, vocab) that stays with this chance, else goes anywhere else."""
+    """A chain (vocab, vocab) that stays with this chance, else goes anywhere else.
+
+    Raises ValueError unless 0 < stay < 1.
+    """
     if not 0 < stay < 1:
         raise ValueError(f"stay is {stay}, want strictly between 0 and 1")
     P = np.full((vocab, vocab), (1 - stay) / (vocab - 1))  # (V, V)

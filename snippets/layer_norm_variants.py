@@ -43,7 +43,10 @@ def layer_norm(x: Floats, eps: float = 1e-5) -> Floats:
 
 
 def annotated_layer_norm(x: Floats, eps: float = 1e-6) -> Floats:
-    """The source's: x of shape (..., d) with d >= 2, returns the same."""
+    """The source's: x of shape (..., d) with d >= 2, returns the same.
+
+    Raises ValueError if d is below 2.
+    """
     if x.shape[-1] < 2:
         raise ValueError(f"x is {x.shape[-1]} wide, want 2 or more")
     mean = x.mean(axis=-1, keepdims=True)  # (..., 1)

@@ -84,7 +84,7 @@ def gopher(n_layers: int, d_model: int, vocab: int, square: int) -> int:
 
 
 def check(**sizes: int) -> None:
-    """Raise ValueError unless every size is at least 1."""
+    """Raises ValueError unless every size is at least 1."""
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} is {size}, want at least 1")

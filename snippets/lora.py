@@ -76,7 +76,7 @@ def merge(W0: Floats, A: Floats, B: Floats, alpha: float) -> Floats:
 
 
 def check_shapes(W0: Floats, A: Floats, B: Floats) -> None:
-    """Raise ValueError unless B A has the shape of W0."""
+    """Raises ValueError unless B A has the shape of W0."""
     r = len(A)
     for name, got, want in (
         ("A", A.shape, (r, W0.shape[1])),
@@ -93,7 +93,10 @@ def check_shapes(W0: Floats, A: Floats, B: Floats) -> None:
 
 # %%
 def trainable(n_layers: int, d_model: int, r: int, matrices: int = 2) -> int:
-    """Numbers in A and B for so many square matrices in each layer."""
+    """Numbers in A and B for so many square matrices in each layer.
+
+    Raises ValueError if an argument is below 1.
+    """
     for name, size in (
         ("n_layers", n_layers),
         ("d_model", d_model),

@@ -53,7 +53,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def check_shape(name: str, array: np.ndarray, expected: tuple[int, ...]) -> None:
-    """Raise ValueError unless the array has the expected shape."""
+    """Raises ValueError unless the array has the expected shape."""
     if array.shape != expected:
         raise ValueError(f"{name} has shape {array.shape}, expected {expected}")
 

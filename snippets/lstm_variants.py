@@ -50,7 +50,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def check(W: np.ndarray, x: np.ndarray, **states: np.ndarray) -> None:
-    """Raise ValueError unless x is (B, m) and each state (B, n), for W (n, n + m)."""
+    """Raises ValueError unless x is (B, m) and each state (B, n), for W (n, n + m)."""
     n, n_plus_m = W.shape
     if x.ndim != 2 or x.shape[1] != n_plus_m - n:
         raise ValueError(f"x has shape {x.shape}, expected (B, {n_plus_m - n})")

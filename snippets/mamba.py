@@ -183,7 +183,10 @@ class Mamba(nn.Module):
         self.norm_f = nn.RMSNorm(args.d_model, eps=1e-5)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """ids (b, l) -> logits (b, l, vocab_size)."""
+        """ids (b, l) -> logits (b, l, vocab_size).
+
+        Raises ValueError if ids is not (b, l) or is empty.
+        """
         if ids.ndim != 2 or 0 in ids.shape:
             raise ValueError(f"ids has shape {tuple(ids.shape)}, want (b, l)")
         x = self.embedding(ids)  # (b, l, d_model)

@@ -133,7 +133,10 @@ Draw = Callable[[int, int, torch.Generator], tuple[Tensor, Tensor]]
 
 
 def copying(b: int, l: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Sequences (b, l) that end in two questions, and their answers (b, 2)."""
+    """Sequences (b, l) that end in two questions, and their answers (b, 2).
+
+    Raises ValueError if l is below 4.
+    """
     if l < 4:
         raise ValueError(f"the length is {l}, want at least 4")
     ids = torch.full((b, l), MARK)  # (b, l)
@@ -144,7 +147,10 @@ def copying(b: int, l: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def induction(b: int, l: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Sequences (b, l) that end in the special token, and their answers (b, 1)."""
+    """Sequences (b, l) that end in the special token, and their answers (b, 1).
+
+    Raises ValueError if l is below 3.
+    """
     if l < 3:
         raise ValueError(f"the length is {l}, want at least 3")
     ids = torch.randint(DATA, (b, l), generator=rng)  # (b, l)

@@ -125,7 +125,8 @@ def mlp(layers: Sequence[Layer], x: np.ndarray) -> tuple[list[np.ndarray], Calla
     (dW, db), one pair per layer, and the gradient of x (B, n_0).
 
     Raises:
-        ValueError: x, or a layer, has a shape that does not fit the layer above it.
+        ValueError: x, or a layer, has a shape that does not fit the layer above it,
+            or in `backpropagate` da has not that of a^L.
     """
     a = [x]
     for layer in layers:

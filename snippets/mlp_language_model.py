@@ -48,7 +48,10 @@ LETTERS = ".abcdefghijklmnopqrstuvwxyz"
 
 # %%
 def examples(names: Sequence[str], context: int = 3) -> Data:
-    """x (N, context): the letters before; y (N,): the letter. Padded with dots."""
+    """x (N, context): the letters before; y (N,): the letter. Padded with dots.
+
+    Raises ValueError without names, or if one is empty or not of letters a to z.
+    """
     if not names:
         raise ValueError("names must not be empty")
     x, y = [], []

@@ -93,7 +93,10 @@ DEPTHS, SEEDS = (2, 4, 8, 16, 32), range(5)
 
 @cache
 def gradient_norms(n_layers: int, pre_norm: bool, seed: int) -> tuple[float, ...]:
-    """Size of the gradient of W_2 in every layer, the first layer first."""
+    """Size of the gradient of W_2 in every layer, the first layer first.
+
+    Raises ValueError if n_layers is below 1.
+    """
     if n_layers < 1:
         raise ValueError(f"n_layers is {n_layers}, want at least 1")
     torch.set_num_threads(1)

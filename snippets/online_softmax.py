@@ -148,7 +148,10 @@ def traffic_standard(n: int, d: int) -> int:
 
 
 def traffic_flash(n: int, d: int, sram: int) -> int:
-    """Numbers moved by the paper's Algorithm 1 with room for sram numbers."""
+    """Numbers moved by the paper's Algorithm 1 with room for sram numbers.
+
+    Raises ValueError if sram is below 4 d.
+    """
     if sram < 4 * d:
         raise ValueError(f"sram is {sram}, want room for four rows of {d}: {4 * d}")
     block_k = math.ceil(sram / (4 * d))  # B_c = ceil(M / 4d)

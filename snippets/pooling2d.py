@@ -65,7 +65,11 @@ def pool_windows(x: np.ndarray, F: int, S: int) -> np.ndarray:
 def max_pool2d(
     x: np.ndarray, F: int = 2, S: int = 2
 ) -> tuple[np.ndarray, np.ndarray, Callable]:
-    """x (N, C, H, W) -> y and switches (N, C, OH, OW), backward."""
+    """x (N, C, H, W) -> y and switches (N, C, OH, OW), backward.
+
+    Raises:
+        ValueError: `pool_windows` raises it, or in `backward` dy has not y's shape.
+    """
     windows = pool_windows(x, F, S)  # (N, C, OH, OW, F, F)
     N, C, H, W = x.shape
     OH, OW = windows.shape[2:4]
@@ -100,7 +104,11 @@ def max_pool2d(
 def average_pool2d(
     x: np.ndarray, F: int = 2, S: int = 2
 ) -> tuple[np.ndarray, Callable]:
-    """x (N, C, H, W) -> y (N, C, OH, OW), backward."""
+    """x (N, C, H, W) -> y (N, C, OH, OW), backward.
+
+    Raises:
+        ValueError: `pool_windows` raises it, or in `backward` dy has not y's shape.
+    """
     y = pool_windows(x, F, S).mean(axis=(4, 5))  # (N, C, OH, OW)
     OH, OW = y.shape[2:]
 

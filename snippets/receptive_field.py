@@ -61,7 +61,7 @@ class Field(NamedTuple):
 
 
 def check(layer: Layer) -> None:
-    """Raise ValueError unless F, S and d are at least 1 and P at least 0."""
+    """Raises ValueError unless F, S and d are at least 1 and P at least 0."""
     if min(layer.F, layer.S, layer.d) < 1 or layer.P < 0:
         raise ValueError(f"{layer}: expected F, S, d of 1 or more, P of 0 or more")
 

@@ -53,7 +53,10 @@ def log_sigmoid(x: Floats) -> Floats:
 
 
 def reward_loss(rewards: Floats) -> tuple[float, Floats]:
-    """Loss and gradient for the rewards (K,) of K answers to one prompt, best first."""
+    """Loss and gradient for the rewards (K,) of K answers to one prompt, best first.
+
+    Raises ValueError unless rewards is (K,) with K >= 2.
+    """
     if rewards.ndim != 1 or len(rewards) < 2:
         raise ValueError(f"rewards has shape {rewards.shape}, want (K,), K >= 2")
     # loss = -1 / C(K, 2) sum_{w < l} log sigma(r_w - r_l)             (eq. 1)
@@ -96,7 +99,10 @@ def fit_rewards(wins: Floats, steps: int = 2000, rate: float = 1.0) -> Floats:
 def ppo_objective(
     ratio: Floats, advantage: Floats, eps: float = 0.2
 ) -> tuple[Floats, Floats]:
-    """The clipped objective, and its derivative in the ratio; shapes broadcast."""
+    """The clipped objective, and its derivative in the ratio; shapes broadcast.
+
+    Raises ValueError unless 0 < eps < 1.
+    """
     if not 0 < eps < 1:
         raise ValueError(f"eps is {eps}, want strictly between 0 and 1")
     ratio, advantage = np.broadcast_arrays(ratio, advantage)
@@ -115,7 +121,10 @@ def ppo_objective(
 
 # %%
 def best_policy(p_ref: Floats, reward: Floats, beta: float) -> Floats:
-    """The policy (n,) that maximizes E[reward] - beta KL(policy, p_ref)."""
+    """The policy (n,) that maximizes E[reward] - beta KL(policy, p_ref).
+
+    Raises ValueError if p_ref and reward differ in shape or beta is not above 0.
+    """
     if p_ref.shape != reward.shape:
         raise ValueError(f"reward has shape {reward.shape}, want {p_ref.shape}")
     if beta <= 0:

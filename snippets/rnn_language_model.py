@@ -55,7 +55,10 @@ def recurrence(a: np.ndarray, W: np.ndarray) -> np.ndarray:
 
 
 def columns(U: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """U x_t for one-hot words: the columns of U, as rows (T, H)."""
+    """U x_t for one-hot words: the columns of U, as rows (T, H).
+
+    Raises ValueError unless x (T,) holds one or more indices of columns.
+    """
     if x.ndim != 1 or not len(x) or x.min() < 0 or x.max() >= U.shape[1]:
         raise ValueError(f"x must be a row of indices in [0, {U.shape[1]}), got {x!r}")
     return U[:, x].T  # (T, H)
@@ -100,7 +103,10 @@ def predict(s: np.ndarray, V: np.ndarray) -> np.ndarray:
 
 
 def nats(log_o: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Surprise at each word but the first, -log o_t[x_{t+1}]: (T - 1,)."""
+    """Surprise at each word but the first, -log o_t[x_{t+1}]: (T - 1,).
+
+    Raises ValueError if x has fewer than two words.
+    """
     if len(x) < 2:
         raise ValueError(f"x must have >= 2 words, got {len(x)}")
     # the aim of training: o_t puts its mass on x_{t+1}
@@ -197,7 +203,10 @@ def copier(C: int) -> tuple[Layer, Layer, np.ndarray]:
 def parameters(
     C: int, H: int, layers: int = 1, directions: int = 1, maps: int = 1
 ) -> int:
-    """Weights of a network with C words in and out and H units per layer."""
+    """Weights of a network with C words in and out and H units per layer.
+
+    Raises ValueError if a size is below 1 or directions is neither 1 nor 2.
+    """
     if min(C, H, layers, maps) < 1 or directions not in (1, 2):
         got = f"got {C}, {H}, {layers}, {maps} and {directions} directions"
         raise ValueError(f"sizes must be >= 1 and directions 1 or 2, {got}")

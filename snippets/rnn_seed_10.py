@@ -112,7 +112,10 @@ def loss_and_gradients(
 
 # %%
 def init_params(C: int, H: int, rng: np.random.RandomState) -> Params:
-    """Uniform in +-1/sqrt(n), n the number of incoming connections."""
+    """Uniform in +-1/sqrt(n), n the number of incoming connections.
+
+    Raises ValueError if C or H is below 1.
+    """
     if C < 1 or H < 1:
         raise ValueError(f"C and H must be >= 1, got {C} and {H}")
     c, h = 1 / math.sqrt(C), 1 / math.sqrt(H)

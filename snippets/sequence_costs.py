@@ -74,7 +74,10 @@ class Tally:
 
 
 def random_weights(n: int, d: int, N: int, rng: np.random.Generator) -> Weights:
-    """A sequence x (n, d) and weights for the three layers."""
+    """A sequence x (n, d) and weights for the three layers.
+
+    Raises ValueError if n, d or N is below 1.
+    """
     if min(n, d, N) < 1:
         raise ValueError(f"n, d and N must be at least 1, got {n}, {d} and {N}")
     wide, narrow = ("q", "k", "v", "o", "xh", "hh", "delta"), ("B", "C")
@@ -188,6 +191,7 @@ def path_length(distance: int, offsets: Callable[[int], Iterable[int]]) -> int:
     """Steps until a position hears of one so many places before it.
 
     offsets: number of the step, from 0 -> how far back each position hears in it.
+    Raises ValueError if distance is below 1 or a step carries nothing further.
     """
     if distance < 1:
         raise ValueError(f"distance must be at least 1, got {distance}")
@@ -229,7 +233,10 @@ LAYERS: dict[str, Callable[[Tally, Weights], np.ndarray]] = {
 
 
 def measure(layer: str, n: int, d: int = 16, N: int = 4) -> Tally:
-    """The tally of one run."""
+    """The tally of one run.
+
+    Raises ValueError if layer is not in LAYERS or a size is below 1.
+    """
     if layer not in LAYERS:
         raise ValueError(f"layer must be one of {', '.join(LAYERS)}, got {layer!r}")
     tally = Tally()
@@ -246,7 +253,10 @@ def exponent(layer: str, grown: str) -> float:
 
 
 def longest_cheaper(layer: str, gates: int, d: int = 16) -> int:
-    """Longest n at which `layer` costs no more than a recurrence of so many gates."""
+    """Longest n at which `layer` costs no more than a recurrence of so many gates.
+
+    Raises ValueError where `measure` does, or if none up to 8 d + 1 costs more.
+    """
     n = 0
     while n <= 8 * d:
         limit = gates * measure("recurrence", n + 1, d).multiplications

@@ -62,7 +62,10 @@ class Transformer:
         return self.heads * self.d_k
 
     def kept(self, tokens: int) -> int:
-        """Numbers in the cache of keys and values after so many tokens."""
+        """Numbers in the cache of keys and values after so many tokens.
+
+        Raises ValueError if tokens is below 0.
+        """
         if tokens < 0:
             raise ValueError(f"tokens must be at least 0, got {tokens}")
         kv_heads = self.heads if self.kv_heads is None else self.kv_heads
@@ -70,14 +73,20 @@ class Transformer:
 
 
 def mamba_kept(layers: int, d: int, expand: int = 2, N: int = 16, conv: int = 4) -> int:
-    """Numbers in Mamba's state, as its code keeps them, at any length."""
+    """Numbers in Mamba's state, as its code keeps them, at any length.
+
+    Raises ValueError if a size is below 1.
+    """
     if min(layers, d, expand, N, conv) < 1:
         raise ValueError(f"sizes must be >= 1, got {(layers, d, expand, N, conv)}")
     return layers * expand * d * (N + conv)
 
 
 def lstm_kept(layers: int, d: int) -> int:
-    """Numbers in the states of an LSTM, h and c, at any length."""
+    """Numbers in the states of an LSTM, h and c, at any length.
+
+    Raises ValueError if layers or d is below 1.
+    """
     if min(layers, d) < 1:
         raise ValueError(f"layers and d must be at least 1, got {layers} and {d}")
     return 2 * layers * d
@@ -88,6 +97,7 @@ def tokens_by_counting(kept: int, bits: int, vocab: int) -> float:
 
     With B bits there are 2^B states, and vocab^n texts of n tokens. Where the texts are
     more, two of them must share a state.
+    Raises ValueError if vocab is below 2.
     """
     if vocab < 2:
         raise ValueError(f"vocab must be at least 2, got {vocab}")
@@ -113,7 +123,10 @@ LIKE_MAMBA_130M = Transformer(layers=12, heads=12, d_k=64)  # Mamba, Table 12
 def random_pairs(
     n: int, d: int, symbols: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """n random unit keys (n, d) and the symbol that belongs to each (n,)."""
+    """n random unit keys (n, d) and the symbol that belongs to each (n,).
+
+    Raises ValueError if n or d is below 1, or symbols below 2.
+    """
     if min(n, d) < 1 or symbols < 2:
         raise ValueError(f"want n, d >= 1 and symbols >= 2, got {n}, {d}, {symbols}")
     keys = rng.standard_normal((n, d))  # (n, d)

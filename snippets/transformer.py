@@ -176,7 +176,10 @@ class Transformer(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """source: (B, S), target: (B, T) -> logits (B, T, vocab_size)."""
+        """source: (B, S), target: (B, T) -> logits (B, T, vocab_size).
+
+        Raises ValueError if the two differ in B, and where `embed` does.
+        """
         if len(source) != len(target):
             raise ValueError(f"target has {len(target)} rows, want {len(source)}")
         return self.decode(target, *self.encode(source))
@@ -197,7 +200,10 @@ class Transformer(nn.Module):
         return x @ self.embedding.T  # (B, T, vocab_size)
 
     def embed(self, name: str, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """ids: (B, T) -> vectors (B, T, d_model) and the padding mask (B, 1, 1, T)."""
+        """ids: (B, T) -> vectors (B, T, d_model) and the padding mask (B, 1, 1, T).
+
+        Raises ValueError if ids is empty or not (B, T), or a row starts with padding.
+        """
         if ids.ndim != 2 or 0 in ids.shape:
             raise ValueError(f"{name} has shape {tuple(ids.shape)}, want (B, T)")
         if (ids[:, 0] == self.pad_id).any():  # a query without a key would give NaN

@@ -70,7 +70,10 @@ def stacks(row: Row) -> tuple[int, int]:
 
 
 def parameters(row: Row, vocab: int) -> int:
-    """Parameters of the model with one shared table of vocab rows."""
+    """Parameters of the model with one shared table of vocab rows.
+
+    Raises ValueError if vocab is below 0.
+    """
     if vocab < 0:
         raise ValueError(f"vocab is {vocab}, want at least 0")
     return sum(stacks(row)) + vocab * row.d_model
@@ -115,7 +118,10 @@ ROUNDING = {"nearest": (-0.5, 0.5), "down": (0.0, 1.0), "up": (-1.0, 0.0)}
 
 
 def vocabulary_interval(row: Row, rounding: str = "nearest") -> tuple[int, int]:
-    """Smallest and largest vocabulary for which the row prints as it does."""
+    """Smallest and largest vocabulary for which the row prints as it does.
+
+    Raises ValueError if rounding is not in ROUNDING.
+    """
     if rounding not in ROUNDING:
         raise ValueError(f"rounding is {rounding!r}, want one of {list(ROUNDING)}")
     low, high = (1e6 * (row.printed_millions + x) for x in ROUNDING[rounding])
@@ -142,7 +148,10 @@ def common_interval(rows: Iterable[Row], rounding: str = "nearest") -> tuple[int
 
 # %%
 def learning_rate(step: int, d_model: int = 512, warmup: int = 4000) -> float:
-    """Eq. 3, step counted from 1."""
+    """Eq. 3, step counted from 1.
+
+    Raises ValueError if step or warmup is below 1.
+    """
     if step < 1 or warmup < 1:
         raise ValueError(f"step is {step}, warmup {warmup}: want both at least 1")
     # lrate = d_model^-0.5 min(step^-0.5, step warmup^-1.5)           (eq. 3)
@@ -205,7 +214,10 @@ TABLE_2 = {  # days, GPUs, kind of GPU
 
 
 def hardware_flops(days: float, n_gpus: int, gpu: str) -> float:
-    """The rule of section 6.1: time x GPUs x sustained operations per second."""
+    """The rule of section 6.1: time x GPUs x sustained operations per second.
+
+    Raises ValueError if gpu is not in TFLOPS.
+    """
     if gpu not in TFLOPS:
         raise ValueError(f"gpu is {gpu!r}, want one of {list(TFLOPS)}")
     return days * 86400 * n_gpus * TFLOPS[gpu] * 1e12
@@ -228,7 +240,10 @@ def model_flops(
 
 # %%
 def smoothed_target(epsilon: float, vocab: int) -> tuple[float, float]:
-    """Probability of the right token and of each other one."""
+    """Probability of the right token and of each other one.
+
+    Raises ValueError unless 0 <= epsilon < 1 and vocab >= 2.
+    """
     if not 0 <= epsilon < 1 or vocab < 2:
         raise ValueError(f"epsilon {epsilon}, vocab {vocab}: want 0 <= e < 1, V >= 2")
     return 1 - epsilon + epsilon / vocab, epsilon / vocab

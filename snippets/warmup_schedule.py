@@ -34,7 +34,10 @@ from typing import NamedTuple
 
 # %%
 def rate(step: int, d_model: int = 512, warmup: int = 4000) -> float:
-    """Learning rate of a step; step 0 counts as 1, as in the source."""
+    """Learning rate of a step; step 0 counts as 1, as in the source.
+
+    Raises ValueError if step is below 0, or d_model or warmup is below 1.
+    """
     if step < 0 or d_model < 1 or warmup < 1:
         got = f"step {step}, d_model {d_model}, warmup {warmup}"
         raise ValueError(f"{got}: want step >= 0, the others >= 1")
@@ -61,7 +64,10 @@ class Update(NamedTuple):
 
 
 def updates(n_epochs: int, n_batches: int, accumulate: int) -> Iterator[Update]:
-    """Every update of a run with n_batches micro-batches per epoch."""
+    """Every update of a run with n_batches micro-batches per epoch.
+
+    Raises ValueError if an argument is below 1.
+    """
     if min(n_epochs, n_batches, accumulate) < 1:
         got = f"{n_epochs}, {n_batches}, {accumulate}"
         raise ValueError(f"n_epochs, n_batches, accumulate: got {got}, want >= 1")

@@ -106,7 +106,10 @@ def network(
     hidden: int = 68,
     axes: tuple[int, ...] = (0, 1),
 ) -> nn.Sequential:
-    """Letters (B, T), T the product of `fuse`, to logits (B, 1, 27)."""
+    """Letters (B, T), T the product of `fuse`, to logits (B, 1, 27).
+
+    Raises ValueError if `fuse` is empty or has a number below 1.
+    """
     if not fuse or min(fuse) < 1:
         raise ValueError(f"fuse is {tuple(fuse)}, want one or more numbers above 0")
     layers: list[nn.Module] = [nn.Embedding(27, embedding)]

@@ -64,7 +64,10 @@ def split(text: str) -> list[list[str]]:
 
 
 def build_vocabulary(sentences: list[list[str]], size: int) -> list[str]:
-    """The `size` words of the model: three special ones, then the most frequent."""
+    """The `size` words of the model: three special ones, then the most frequent.
+
+    Raises ValueError if `size` is below 4 or there are no sentences.
+    """
     if size < 4:
         raise ValueError(f"vocabulary must have >= 4 words (3 special), got {size}")
     if not sentences:
@@ -160,7 +163,10 @@ def loss_and_gradients(
 
 # %%
 def init_params(C: int, H: int, rngs: Sequence[np.random.Generator]) -> Params:
-    """One model per generator, stacked: uniform in +-1/sqrt(n), n connections in."""
+    """One model per generator, stacked: uniform in +-1/sqrt(n), n connections in.
+
+    Raises ValueError if C is below 4 or H is below 1.
+    """
     if C < 4 or H < 1:
         raise ValueError(f"need C >= 4 words and H >= 1 units, got {C} and {H}")
     sizes = {"U": (C, (H, C)), "V": (H, (C, H)), "W": (H, (H, H))}
@@ -347,7 +353,11 @@ def numbers() -> dict[str, float]:
 
 # %%
 def train_and_write(text: str, args: argparse.Namespace) -> float:
-    """Train on the text, print the loss of each epoch and five sentences: last loss."""
+    """Train on the text, print the loss of each epoch and five sentences: last loss.
+
+    Raises ValueError if epochs or hidden is below 1, seed is negative, vocabulary is
+    below 4, lr is not above 0 or the text has no words.
+    """
     if args.epochs < 1 or args.seed < 0:
         got = f"got {args.epochs} and {args.seed}"
         raise ValueError(f"epochs must be >= 1 and seed >= 0, {got}")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from snippets import SYMBOL_NODES
+
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "snippets").glob("*.py"))
 STANDARD = set(sys.stdlib_module_names)
@@ -140,12 +142,25 @@ def test_ends_in_the_cell_that_prints_its_numbers(name, site):
         assert cell == MAIN_CELL
 
 
+def raises(node: ast.AST) -> bool:
+    """Whether a function itself raises; what is defined within it does not count."""
+    return any(
+        isinstance(child, ast.Raise)
+        or (not isinstance(child, SYMBOL_NODES) and raises(child))
+        for child in ast.iter_child_nodes(node)
+    )
+
+
 @each_snippet
 def test_public_functions_are_typed_and_documented(name, site):
     for symbol, node in site.executions[name].snippet.symbols.items():
         if isinstance(node, ast.ClassDef) or symbol.split(".")[-1].startswith("_"):
             continue
-        assert ast.get_docstring(node), f"{symbol} has no docstring"
+        words = ast.get_docstring(node)
+        assert words, f"{symbol} has no docstring"
+        assert "Raises" in words or not raises(node), (
+            f"{symbol} says not that it raises"
+        )
         assert node.returns, f"{symbol} says not what it returns"
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         untyped = [a.arg for a in arguments if not a.annotation and a.arg != "self"]
