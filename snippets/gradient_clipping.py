@@ -210,6 +210,9 @@ RULES = {
     "plain": ("plain", 0.0),
     "norm_1": ("norm", 1.0),
     "value_1": ("value", 1.0),
+    # no step is longer than the other rule's at 1
+    "norm_sqrt_2": ("norm", float(np.sqrt(2))),
+    "value_sqrt_half": ("value", float(np.sqrt(0.5))),
     "l1_0.01": ("L1", 0.01),
     "l2_0.02": ("L2", 0.02),
     "l2_0.2": ("L2", 0.2),

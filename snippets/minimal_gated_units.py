@@ -434,7 +434,9 @@ def numbers() -> dict[str, float]:
         out[f"adding_{cell}_with_start"] = 2 * (count(cell, 100, 2) + 100)
 
     # an output layer for 10,000 words; the perplexity of a cross-entropy in nats
-    out["ptb_mgu_n400_with_output"] = count("mgu", 400, 201) + 400 * 10_000 + 10_000
+    one = out["ptb_mgu_n400_with_output"] = count("mgu", 400, 201) + 401 * 10_000
+    out["ptb_mgu_n400_with_second"] = one + count("mgu", 400, 401)
+    out["ptb_mgu_n400_with_embedding"] = one + 10_000 * 200
     out["ptb_exp_4684"] = float(np.exp(4.684))
 
     # marked are the second and the fifth step

@@ -351,6 +351,9 @@ def numbers() -> dict[str, float]:
         of_weights, of_layers = singular_values(init)
         out |= spread(f"singular_{init}", of_weights)
         out |= spread(f"singular_{init}_tanh", of_layers)
+    # in the limit of large matrices: 8/(3 pi) times the root of n Var(W)
+    out["singular_default_in_theory"] = 8 / (3 * np.pi) * np.sqrt(1 / 3)
+    out["singular_glorot_in_theory"] = 8 / (3 * np.pi)
     out["five_layers_default_std"] = (1 / 3) ** (5 / 2)
 
     for activation, init in (*PLAIN, ("sigmoid", "unit")):

@@ -222,6 +222,9 @@ def test_what_holds_for_every_seed(monkeypatch, shift):
     assert (norm["share_reached"] > plain["share_reached"] + 0.15).all()
     assert (value["share_reached"] > plain["share_reached"] + 0.15).all()
     assert (norm["share_solved"] > value["share_solved"] + 0.1).all()
+    # it is the turn and not the length: the same with the longest step of the other rule
+    assert (got["norm_sqrt_2"]["share_solved"] > value["share_solved"] + 0.1).all()
+    assert (got["value_sqrt_half"]["share_solved"] < norm["share_solved"] - 0.1).all()
     for clipped in (norm, value):
         assert (clipped["thrown"] == 0).all()
         assert (clipped["share_stuck"] == 0).all()
@@ -234,6 +237,16 @@ def test_what_holds_for_every_seed(monkeypatch, shift):
     assert (strong["thrown"] < 0.2).all()
     assert (strong["weight_after"] < 0.5).all()
     assert (strong["share_solved"] < 0.1).all()
+
+
+def test_the_longest_step_of_one_rule_is_that_of_the_other_at_1():
+    huge = [np.array([1e6, 1e6])]
+    for name, other in (("norm_sqrt_2", "value_1"), ("value_sqrt_half", "norm_1")):
+        lengths = []
+        for rule, threshold in (gc.RULES[name], gc.RULES[other]):
+            clip = {"norm": gc.clip_by_norm, "value": gc.clip_by_value}[rule]
+            lengths.append(np.linalg.norm(clip(huge, threshold)[0]))
+        assert lengths[0] == pytest.approx(lengths[1])
 
 
 def test_outcomes_of_a_made_up_descent(monkeypatch):

@@ -204,6 +204,13 @@ def test_every_count_that_zhou_et_al_print(out):
     assert out["ptb_mgu_n400_with_output"] == out["ptb_mgu_n400"] + sum(
         q.numel() for q in words.parameters()
     )
+    # an MGU has two thirds of a GRU's parameters
+    second = torch.nn.GRU(400, 400).parameters()
+    more = out["ptb_mgu_n400_with_second"] - out["ptb_mgu_n400_with_output"]
+    assert 3 * more == 2 * sum(q.numel() for q in second)
+    embedding = torch.nn.Embedding(10_000, 200).weight
+    more = out["ptb_mgu_n400_with_embedding"] - out["ptb_mgu_n400_with_output"]
+    assert more == embedding.numel()
     assert math.log(out["ptb_exp_4684"]) == pytest.approx(4.684)
     assert out["ptb_mgu_n400_two_layers"] * 3 == out["ptb_gru_n400_two_layers"] * 2
     assert out["adding_gru_with_start"] == 62_000

@@ -287,6 +287,10 @@ def test_numbers_that_can_be_had_on_paper(out):
     assert out["n_var_default"] == pytest.approx(100 * drawn.var())
     assert out["n_var_default"] == pytest.approx(1 / 3, rel=0.01)
     assert out["five_layers_default_std"] == pytest.approx(3**-2.5)
+    # the mean singular value of a large square matrix: the quarter circle's mean
+    for init in ("default", "glorot"):
+        in_theory = out[f"singular_{init}_in_theory"]
+        assert out[f"singular_{init}_median"] == pytest.approx(in_theory, rel=0.01)
     assert out["shortcut_linear"] == pytest.approx((4 / 3) ** 15)
     assert out["scaled_linear"] == pytest.approx((1 + 1 / 90) ** 15)
     kept = out["relu_he_rms_median"] ** (2 / 30)
