@@ -115,7 +115,7 @@ class Expander:
             "deck": self._deck,
             "reading-list": self._whole_site_block,
             "findings": self._findings,
-            "snippets": self._whole_site_block,
+            "snippets": self._snippets,
         }.get(match["name"])
         if not expand:
             raise ContentError(
@@ -274,6 +274,18 @@ class Expander:
             + self.block("findings", rows=rows)
             for key, rows in self.site.differing.items()
         )
+
+    def _snippets(self, match: re.Match[str]) -> str:
+        """The snippets of each page below its title, by the list's headings."""
+        parts = []
+        for heading in self.site.headings:
+            keys = [entry.page for entry in heading.entries if entry.page]
+            parts += [f"## {heading.heading}"] if keys else []
+            for key in keys:
+                facts = self.site.pages[key].facts
+                parts.append(f"### [{facts.title}]({self.to_root}{key}.md)")
+                parts.append(self.block("snippets", names=facts.snippets))
+        return "\n\n".join(parts)
 
     def _whole_site_block(self, match: re.Match[str]) -> str:
         return self.block(match["name"])
