@@ -6,7 +6,7 @@ import string
 import pytest
 from playwright.sync_api import expect
 
-from reader import console_of, console_on_a_local_disk, search, wait_until
+from reader import console_of, search, wait_until
 
 # From a local disk the search runs in the page, and what is said to it and by it passes
 # by: a query (2), its result (3), or in its place an error.
@@ -37,11 +37,11 @@ def test_search_finds_the_right_page_first(query, expected, page, address):
     assert expected in search(page, query)
 
 
-def test_no_word_of_the_site_makes_the_search_fail(page, built):
+def test_no_word_of_the_site_makes_the_search_fail(page, unpacked):
     """A query matches every word that begins with it: these match them all."""
-    console = console_on_a_local_disk(page)
+    console = console_of(page)
     page.add_init_script(HEAR_THE_SEARCH)
-    page.goto((built / "index.html").as_uri())
+    page.goto((unpacked / "index.html").as_uri())
     search(page, "forget")
     box = page.get_by_role("textbox", name="Search")
     for letter in string.ascii_lowercase + string.digits:
