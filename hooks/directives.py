@@ -22,7 +22,7 @@ from markdown.extensions.toc import slugify
 from markupsafe import Markup
 
 from errors import ContentError
-from notation import fixed, printed, scientific
+from notation import fixed, in_words, printed, scientific
 from pages import (
     FENCE,
     Exercise,
@@ -197,8 +197,7 @@ class Expander:
         if question.see:
             answer += f"\n\n[Where it is explained](#{question.see})"
         if question.choices and question.right:
-            right = " and ".join(map(str, sorted(question.right)))
-            answer = f"**{right}.** {answer}"
+            answer = f"**{in_words(sorted(question.right))}.** {answer}"
             form = self.block("question", question=question)
         if question.number:
             number = self.number(question.number)
@@ -296,8 +295,7 @@ class Expander:
         facts = self.page.facts
         snippets = [self.site.executions[name].snippet for name in facts.snippets]
         needed = sorted({label for snippet in snippets for label in snippet.needed})
-        *others, last = needed or ["Python alone"]
-        runs_on = f"{', '.join(others)} and {last}" if others else last
+        runs_on = in_words(needed) or "Python alone"
         return self.block("card", facts=facts, runs_on=runs_on)
 
     def block(self, template: str, **context: object) -> str:

@@ -15,7 +15,7 @@ from markdownify import markdownify
 
 from book import Book, Chapter
 from directives import Expander, identity
-from notation import printed
+from notation import in_words, printed
 from pages import Question, SourcePage
 from site_model import SiteModel
 
@@ -244,7 +244,7 @@ def _sides(expander: Expander, question: Question) -> tuple[str, str]:
     if question.choices and question.right:
         choices = "".join(f"<li>{rendered(choice)}</li>" for choice in question.choices)
         front += f"<ol>{choices}</ol>"
-        back = f"<b>{' and '.join(map(str, sorted(question.right)))}.</b> {back}"
+        back = f"<b>{in_words(sorted(question.right))}.</b> {back}"
     if question.number:
         back = f"<b>{printed(expander.number(question.number))}.</b> {back}"
     return front, back
