@@ -14,6 +14,8 @@ ADDRESS ?= 127.0.0.1:8000
 VENV := .venv
 PINS := constraints.txt
 ifneq ($(TORCH)$(NUMPY),)
+$(foreach name,TORCH NUMPY,$(if $(shell echo '$($(name))' | grep -Evx '(newest|[0-9]+(\.[0-9]+)*)?'),\
+  $(error $(name)=$($(name)): a version is wanted, such as 2.6 or 2.6.1, or newest)))
 VENV := .venv$(TORCH:%=-torch-%)$(NUMPY:%=-numpy-%)
 PINS := $(VENV)/constraints.txt
 endif

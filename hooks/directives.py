@@ -22,7 +22,7 @@ from markdown.extensions.toc import slugify
 from markupsafe import Markup
 
 from errors import ContentError
-from notation import fixed, printed, scientific
+from notation import fixed, in_words, printed, scientific
 from pages import (
     FENCE,
     Exercise,
@@ -115,7 +115,7 @@ class Expander:
             "deck": self._deck,
             "reading-list": self._whole_site_block,
             "findings": self._findings,
-            "snippets": self._whole_site_block,
+            "snippets": self._snippets,
         }.get(match["name"])
         if not expand:
             raise ContentError(
@@ -197,8 +197,7 @@ class Expander:
         if question.see:
             answer += f"\n\n[Where it is explained](#{question.see})"
         if question.choices and question.right:
-            right = " and ".join(map(str, sorted(question.right)))
-            answer = f"**{right}.** {answer}"
+            answer = f"**{in_words(sorted(question.right))}.** {answer}"
             form = self.block("question", question=question)
         if question.number:
             number = self.number(question.number)
@@ -275,6 +274,18 @@ class Expander:
             for key, rows in self.site.differing.items()
         )
 
+    def _snippets(self, match: re.Match[str]) -> str:
+        """The snippets of each page below its title, by the list's headings."""
+        parts = []
+        for heading in self.site.headings:
+            keys = [entry.page for entry in heading.entries if entry.page]
+            parts += [f"## {heading.heading}"] if keys else []
+            for key in keys:
+                facts = self.site.pages[key].facts
+                parts.append(f"### [{facts.title}]({self.to_root}{key}.md)")
+                parts.append(self.block("snippets", names=facts.snippets))
+        return "\n\n".join(parts)
+
     def _whole_site_block(self, match: re.Match[str]) -> str:
         return self.block(match["name"])
 
@@ -284,8 +295,7 @@ class Expander:
         facts = self.page.facts
         snippets = [self.site.executions[name].snippet for name in facts.snippets]
         needed = sorted({label for snippet in snippets for label in snippet.needed})
-        *others, last = needed or ["Python alone"]
-        runs_on = f"{', '.join(others)} and {last}" if others else last
+        runs_on = in_words(needed) or "Python alone"
         return self.block("card", facts=facts, runs_on=runs_on)
 
     def block(self, template: str, **context: object) -> str:

@@ -42,7 +42,7 @@ from take_along import (
     table_of_contents,
     zip_site,
 )
-from tex import read_typeset, typeset_marked, write_typeset
+from tex import read_out_marked, read_typeset, typeset_marked, write_typeset
 
 ROOT = Path(__file__).parents[1]
 NODE_MODULES = ROOT / "node_modules"
@@ -186,12 +186,13 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def _bare(context: TemplateContext, /, page: Page, **_: object) -> None:
-    """Let the search read the page without figures and the marks that colour code.
+    """Let the search read formulas as text, and no figures or marks that colour code.
 
-    They are most of a page's tags and none of its words.
+    The latter are most of a page's tags and none of its words.
     """
     _whole[page.url] = page.content or ""
-    page.content = UNREAD.sub("", _whole[page.url])
+    read_out = read_out_marked(_whole[page.url], _where(page))
+    page.content = UNREAD.sub("", read_out)
 
 
 def _whole_again(context: TemplateContext, /, page: Page, **_: object) -> None:

@@ -1,5 +1,6 @@
-"""Numbers as a page prints them."""
+"""Numbers and lists as a page prints them."""
 
+from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Decimal
 
 
@@ -42,6 +43,12 @@ def scientific(text: str) -> str:
     mantissa, exponent = text.lower().split("e")
     raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{_minus(mantissa)}\u00a0×\u00a010{raised}"  # on one line
+
+
+def in_words(items: Iterable[object]) -> str:
+    """Several in a sentence: `1`, `1 and 3`, `1, 3 and 4`; of none the empty text."""
+    *others, last = [str(item) for item in items] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _minus(text: str) -> str:

@@ -10,6 +10,7 @@ import jupytext
 from nbformat import NotebookNode
 
 from errors import ContentError
+from notation import in_words
 
 HEADER_FIELDS = ("Source", "Differs from the source", "Checked against", "Takes")
 VARIES = "Varies with the machine"
@@ -212,7 +213,7 @@ class Snippet:
     @property
     def runs_on(self) -> str:
         """`PyTorch`, `NumPy and scikit-learn`, or `Python alone`."""
-        return " and ".join(self.needed) or "Python alone"
+        return in_words(self.needed) or "Python alone"
 
     @property
     def not_in_a_browser(self) -> list[str]:

@@ -19,7 +19,7 @@ LETTER = 7.6  # the width of a letter in pixels, on average and a little more
 LAY_OUT = """
 globalThis.structuredClone = value => JSON.parse(JSON.stringify(value));
 var graph = new dagre.graphlib.Graph();
-graph.setGraph({rankdir: 'LR', nodesep: 14, ranksep: 34, marginx: 2, marginy: 2});
+graph.setGraph({rankdir: 'LR', nodesep: 14, ranksep: 56, marginx: 2, marginy: 2});
 graph.setDefaultEdgeLabel(function () { return {}; });
 dukpy.nodes.forEach(function (node) { graph.setNode(node.key, node); });
 dukpy.edges.forEach(function (edge) { graph.setEdge(edge[0], edge[1]); });
@@ -27,7 +27,13 @@ dagre.layout(graph);
 ({
   size: graph.graph(),
   nodes: graph.nodes().map(function (key) { return graph.node(key); }),
-  edges: graph.edges().map(function (edge) { return graph.edge(edge).points; })
+  edges: graph.edges().map(function (edge) {
+    // it says where the line is in each column and in each gap: the columns are enough
+    var between = graph.edge(edge).points.slice(2, -2).filter(function (point, place) {
+      return place % 2 == 0;
+    });
+    return [graph.node(edge.v)].concat(between, graph.node(edge.w));
+  })
 })
 """
 
@@ -141,6 +147,10 @@ class StudyPath:
         engine = dukpy.JSInterpreter()
         engine.evaljs(DAGRE.read_text(encoding="utf-8") + "; 0")
         laid = engine.evaljs(LAY_OUT, nodes=nodes, edges=edges)
+        half: dict[int, float] = {}  # of a column's width, by its middle
+        for node in laid["nodes"]:
+            column = round(node["x"])
+            half[column] = max(half.get(column, 0), node["width"] / 2)
         return Drawing(
             laid["size"]["width"],
             laid["size"]["height"],
@@ -155,14 +165,19 @@ class StudyPath:
                 )
                 for node in laid["nodes"]
             ],
-            [_curve([(p["x"], p["y"]) for p in points]) for points in laid["edges"]],
+            [_line([(p["x"], p["y"]) for p in edge], half) for edge in laid["edges"]],
         )
 
 
-def _curve(points: list[tuple[float, float]]) -> str:
-    """A smooth line from the first point to the last, drawn towards those between."""
+def _line(points: list[tuple[float, float]], half: dict[int, float]) -> str:
+    """From the middle of a box to that of another, behind these two and no other.
+
+    It is level across a column, where dagre has left room for it, and curved between.
+    """
     path = "M{:.1f},{:.1f}".format(*points[0])
-    for (x, y), (next_x, next_y) in pairwise(points[1:]):
-        end = ((x + next_x) / 2, (y + next_y) / 2)
-        path += "Q{:.1f},{:.1f} {:.1f},{:.1f}".format(x, y, *end)
-    return path + "L{:.1f},{:.1f}".format(*points[-1])
+    for (x, y), (next_x, next_y) in pairwise(points):
+        leave, enter = x + half[round(x)], next_x - half[round(next_x)]
+        turn = (leave + enter) / 2
+        path += f"H{leave:.1f}C{turn:.1f},{y:.1f} {turn:.1f},{next_y:.1f} "
+        path += f"{enter:.1f},{next_y:.1f}"
+    return path + f"H{points[-1][0]:.1f}"

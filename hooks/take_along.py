@@ -15,7 +15,7 @@ from markdownify import markdownify
 
 from book import Book, Chapter
 from directives import Expander, identity
-from notation import printed
+from notation import in_words, printed
 from pages import Question, SourcePage
 from site_model import SiteModel
 
@@ -32,6 +32,7 @@ SVG = re.compile(
 LONG = "`" * 8  # a fence that no code contains
 NEXT = re.compile(r"</span>\s*<span")  # one fact after the other
 WRAPPER = re.compile(r"^</?(?:div|section)\b[^>]*>\n?", re.M)
+PRELOAD = re.compile(rb'<link rel="preload"[^>]*>\s*')
 OF_NO_USE_ON_A_DISK = (
     "assets/pyodide/",
     "assets/run/",
@@ -243,7 +244,7 @@ def _sides(expander: Expander, question: Question) -> tuple[str, str]:
     if question.choices and question.right:
         choices = "".join(f"<li>{rendered(choice)}</li>" for choice in question.choices)
         front += f"<ol>{choices}</ol>"
-        back = f"<b>{' and '.join(map(str, sorted(question.right)))}.</b> {back}"
+        back = f"<b>{in_words(sorted(question.right))}.</b> {back}"
     if question.number:
         back = f"<b>{printed(expander.number(question.number))}.</b> {back}"
     return front, back
@@ -269,13 +270,19 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def zip_site(site_dir: Path, target: Path) -> None:
-    """The built site, to be unpacked and read from a disk, search included."""
+    """The built site, to be unpacked and read from a disk, search included.
+
+    Its pages preload no font: from a disk a browser refuses to, and says so.
+    """
     with zipfile.ZipFile(target, "w") as archive:
         for path in sorted(site_dir.rglob("*")):
             name = path.relative_to(site_dir).as_posix()
             useless = name.startswith(OF_NO_USE_ON_A_DISK)
             if path.is_file() and path != target and not useless:
-                archive.writestr(_entry(f"rederived/{name}"), path.read_bytes())
+                content = path.read_bytes()
+                if path.suffix == ".html":
+                    content = PRELOAD.sub(b"", content)
+                archive.writestr(_entry(f"rederived/{name}"), content)
 
 
 def service_worker(site_dir: Path) -> str:

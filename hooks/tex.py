@@ -1,4 +1,4 @@
-"""TeX typeset at build time by KaTeX, with MathML for screen readers."""
+"""TeX typeset at build time by KaTeX: HTML, MathML, and a line for the search."""
 
 import hashlib
 import html
@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import dukpy
+from lxml import etree
 
 from errors import ContentError
 
@@ -27,6 +28,13 @@ DOLLARS = re.compile(
 VERBATIM = re.compile(
     r"(<(?:pre|code|script|svg)\b.*?</(?:pre|code|script|svg)>)", re.S
 )
+
+MATHML = re.compile(r"<math.*?</math>", re.S)
+NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
+INFIX = "=≠≡≈∼<>≤≥≪≫∝∈←→↦+−±×⋅∗∘⊙⊗"
+CLOSING = set(")]}∣∥")
+ACCENTS = str.maketrans("^~ˉ→←", "\u0302\u0303\u0304\u20d7\u20d6")  # they combine
+APPLIED = re.compile("\u2061(?=[(<])")  # the sign between a function and its operand
 
 _typeset: dict[str, str] = {}  # display or inline, and TeX → what KaTeX made of it
 
@@ -90,19 +98,90 @@ def typeset_marked(page_html: str, where: str) -> str:
     """Replace every formula that Markdown has marked by its typeset form."""
 
     def replace(match: re.Match[str]) -> str:
-        display = match["display"] is not None
-        tex = html.unescape(match["display"] if display else match["inline"]).strip()
-        try:
-            formula = typeset(tex, display)
-        except ValueError as error:
-            raise ContentError(
-                where, f"bad formula `{tex}`: {error}", "mend the TeX of this formula"
-            ) from error
-        if match["after"] and not display:  # no line may begin with a comma
+        formula = _formula(match, where)
+        if match["after"] and not match["display"]:  # no line may begin with a comma
             return f'<span class="nowrap">{formula}{match["after"]}</span>'
         return formula + match["after"]
 
     return MARKED.sub(replace, page_html)
+
+
+def read_out_marked(page_html: str, where: str) -> str:
+    """Replace every formula that Markdown has marked by a line of text.
+
+    Its only tags are `<sub>` and `<sup>`, which the results of a search can show.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        return _in_a_line(_formula(match, where)) + match["after"]
+
+    return MARKED.sub(replace, page_html)
+
+
+def _formula(match: re.Match[str], where: str) -> str:
+    display = match["display"] is not None
+    tex = html.unescape(match["display"] if display else match["inline"]).strip()
+    try:
+        return typeset(tex, display)
+    except ValueError as error:
+        raise ContentError(
+            where, f"bad formula `{tex}`: {error}", "mend the TeX of this formula"
+        ) from error
+
+
+@cache
+def _in_a_line(formula: str) -> str:
+    [mathml] = MATHML.findall(formula)
+    line = APPLIED.sub("", _read_out(etree.fromstring(mathml)))
+    return " ".join(line.replace("\u2061", " ").split())
+
+
+def _read_out(element: etree._Element) -> str:
+    kind = etree.QName(element).localname
+    sign = element.text or ""
+    text = html.escape(sign, quote=False)
+    parts = [_read_out(child) for child in element]
+    match kind, [part.strip() for part in parts]:
+        case "annotation", _:
+            return ""
+        case "mspace", _:
+            return " "
+        case "mo", _ if element.get("separator"):
+            return f"{text} "
+        case "mo", _ if sign in INFIX and _follows_operand(element):
+            return f" {text} "
+        case "mi", _ if len(sign) > 1 and _follows_operand(element):
+            return f" {text}"
+        case "munder", [base, "⏟"]:
+            return base
+        case "msub" | "munder", [base, below, *_]:
+            return f"{base}<sub>{below}</sub>"
+        case "msup", [base, above]:
+            return f"{base}<sup>{above}</sup>"
+        case "msubsup" | "munderover", [base, below, above]:
+            return f"{base}<sub>{below}</sub><sup>{above}</sup>"
+        case "mover", [base, accent]:
+            return base + accent.translate(ACCENTS)
+        case "mfrac", [above, below]:
+            line = " choose " if element.get("linethickness") else "/"
+            return _together(above) + line + _together(below)
+        case "mtr", cells:
+            return " ".join(cells)
+        case "mtable", rows:
+            return "; ".join(rows)
+    inside = text + "".join(parts)
+    return f"√{_together(inside)}" if kind == "msqrt" else inside
+
+
+def _follows_operand(element: etree._Element) -> bool:
+    before = element.getprevious()
+    if before is None or before.tag == f"{NAMESPACE}mspace" or before.text == "/":
+        return False
+    return before.tag != f"{NAMESPACE}mo" or before.text in CLOSING
+
+
+def _together(part: str) -> str:
+    return f"({part})" if re.search(r" |(?<!<)/", part) else part
 
 
 def mark_dollars(fragment: str) -> str:

@@ -217,7 +217,9 @@ def main(argv: Sequence[str]) -> dict[str, float]:
     try:
         text = Path(args.text).read_text(encoding="utf-8") if args.text else LEARNED
         return learn_and_show(text, args.merges)
-    except (OSError, ValueError) as error:  # no such file, not UTF-8, bad argument
+    except UnicodeDecodeError as error:
+        parser.error(f"argument --text: {args.text} is not UTF-8 text: {error}")
+    except (OSError, ValueError) as error:  # no such file, bad argument
         parser.error(str(error))
 
 

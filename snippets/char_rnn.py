@@ -474,7 +474,9 @@ def main(argv: Sequence[str]) -> dict[str, float]:
     try:
         text = Path(args.text).read_text(encoding="utf-8") if args.text else SONNET
         loss = train_and_write(text, args.steps, args.seed, args.temperature)
-    except (OSError, ValueError) as error:  # no such file, not UTF-8, bad argument
+    except UnicodeDecodeError as error:
+        parser.error(f"argument --text: {args.text} is not UTF-8 text: {error}")
+    except (OSError, ValueError) as error:  # no such file, bad argument
         parser.error(str(error))
     return {"smoothed_loss_nats": loss, "bigram_nats": entropies(encode(text)[0])[1]}
 

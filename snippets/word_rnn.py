@@ -390,7 +390,9 @@ def main(argv: Sequence[str]) -> dict[str, float]:
     try:
         text = Path(args.text).read_text(encoding="utf-8") if args.text else RHYME
         return {"final_nats": train_and_write(text, args)}
-    except (OSError, ValueError) as error:  # no such file, not UTF-8, bad argument
+    except UnicodeDecodeError as error:
+        parser.error(f"argument --text: {args.text} is not UTF-8 text: {error}")
+    except (OSError, ValueError) as error:  # no such file, bad argument
         parser.error(str(error))
 
 

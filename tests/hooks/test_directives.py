@@ -1,6 +1,7 @@
 """What authors write in a page: values and directives, and every slip in them."""
 
 import platform
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -545,6 +546,40 @@ def test_without_findings_the_block_is_empty(expander, project):
     assert expander(None).expand("::: findings").strip() == ""
 
 
+def test_the_catalog_has_the_snippets_of_each_page_below_its_title(expander, project):
+    project.write_page("looms", {**project.page, "title": "Looms"}, project.body)
+    project.home["reading_list"].append(
+        {"heading": "Weaving", "about": "Cards.", "entries": [{"page": "looms"}]}
+    )
+    catalog = expander(None).expand("::: snippets")
+    headings = re.findall(r"^#+ .*|demo(?=\.html)", catalog, re.M)
+    assert headings == [
+        "## Engines",
+        "### [Notes on the Engine](../engines/notes.md)",
+        "demo",
+        "## Weaving",
+        "### [Looms](../looms.md)",
+        "demo",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("imported", "python_in_page", "marks"),
+    [
+        ("math", True, ["runs in the page"]),
+        ("math", False, []),
+        ("torch, math", True, []),
+    ],
+)
+def test_the_catalog_marks_what_runs_in_the_page(
+    imported, python_in_page, marks, expander, project
+):
+    project.snippet = project.snippet.replace("import math", f"import {imported}")
+    here = replace(expander(None), python_in_page=python_in_page)
+    found = soup(here.expand("::: snippets")).select(".mark")
+    assert [mark.text for mark in found] == marks
+
+
 def test_the_catalog_tells_of_each_snippet_what_it_is_checked_against(expander):
     [item] = soup(expander(None).expand("::: snippets")).select("ul.catalog li")
     assert "math.fsum" in item.text
@@ -554,7 +589,6 @@ def test_the_catalog_tells_of_each_snippet_what_it_is_checked_against(expander):
         "../snippets/demo.html",
         "../snippets/demo.py",
         "../snippets/demo.ipynb",
-        "../engines/notes.html",
     }
 
 

@@ -1,8 +1,8 @@
-"""Numbers as a page prints them: a true minus sign, powers of ten by hand."""
+"""Numbers and lists as a page prints them: a minus sign, powers of ten, an “and”."""
 
 import pytest
 
-from notation import fixed, printed, printed_beside
+from notation import fixed, in_words, printed, printed_beside
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,11 @@ def test_ours_is_shown_in_the_manner_of_the_source_with_two_digits_more(
     ours, says, shown
 ):
     assert printed_beside(ours, says) == shown
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [([], ""), (["one"], "one"), ([1, 3], "1 and 3"), ([1, 3, 4], "1, 3 and 4")],
+)
+def test_a_list_in_a_sentence_has_one_and(items, words):
+    assert in_words(items) == words

@@ -2,10 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from errors import ContentError
-from study_path import Branch
+from study_path import Box, Branch
 
 
 @pytest.fixture
@@ -80,14 +81,46 @@ def test_the_drawing_goes_from_left_to_right_and_nothing_overlaps(load):
         assert box.y + box.height <= drawing.height
 
 
-def test_a_line_leads_from_the_edge_of_one_box_to_the_edge_of_the_other(load):
-    drawing = load({"engines/notes": [], "a": ["engines/notes"]}).drawing
-    first, second = drawing.boxes
-    [line] = drawing.lines
-    x = [float(x) for x in re.findall(r"[-\d.]+(?=,)", line)]
-    assert x[0] == pytest.approx(first.x + first.width)
-    assert x[-1] == pytest.approx(second.x)
-    assert x == sorted(x)
+def along(line: str) -> list[tuple[float, float]]:
+    """Points close together on a path of level pieces and curves (M, H and C)."""
+    points: list[tuple[float, float]] = []
+    for command, numbers in re.findall(r"([MHC])([^MHC]+)", line):
+        ends = [float(number) for number in re.findall(r"[-\d.]+", numbers)]
+        if command == "C":
+            corners = np.array([points[-1], ends[:2], ends[2:4], ends[4:]])
+        else:
+            y = points[-1][1] if points else ends[1]
+            corners = np.array([points[-1] if points else ends] + 3 * [(ends[0], y)])
+        t = np.linspace(0, 1, 51)[:, None]
+        shares = [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3]
+        points += map(tuple, np.hstack(shares) @ corners)
+    return points
+
+
+def box_at(x: float, y: float, boxes: list[Box]) -> str:
+    for box in boxes:
+        if 0 <= x - box.x <= box.width and 0 <= y - box.y <= box.height:
+            return box.key
+    return ""
+
+
+def test_a_line_is_behind_the_two_boxes_it_joins_and_no_other(load):
+    # a fan of wide boxes, and ways that pass by some of them
+    fan = {f"a-page-with-a-long-name-{n}": ["engines/notes"] for n in range(9)}
+    needs = {
+        "engines/notes": [],
+        **fan,
+        "beyond": ["engines/notes", *list(fan)[:2]],
+        "last": [*fan, "beyond"],
+    }
+    drawing = load(needs).drawing
+    joined = set()
+    for line in drawing.lines:
+        met = [box_at(x, y, drawing.boxes) for x, y in along(line)]
+        [first, last] = dict.fromkeys(key for key in met if key)
+        joined.add((first, last))
+        assert (np.diff([x for x, _ in along(line)]) > -0.1).all()  # never back
+    assert joined == {(needed, key) for key in needs for needed in needs[key]}
 
 
 def test_a_title_is_broken_into_lines_that_fit_its_box(project):

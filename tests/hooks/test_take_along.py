@@ -86,6 +86,15 @@ def test_a_zip_has_the_same_bytes_whenever_it_is_made(tmp_path):
         assert archive.namelist() == ["rederived/a.html", "rederived/b.html"]
 
 
+def test_a_page_in_the_zip_preloads_no_font(tmp_path):
+    (tmp_path / "site").mkdir()
+    page = '<head><link rel="preload" href="a.woff2" crossorigin>\n<link rel="icon">'
+    (tmp_path / "site/a.html").write_text(page)
+    zip_site(tmp_path / "site", tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.read("rederived/a.html") == b'<head><link rel="icon">'
+
+
 def git(project, *arguments: str, date: str = "2026-01-01T00:00:00+00:00") -> None:
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
     subprocess.run(

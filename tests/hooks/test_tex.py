@@ -8,6 +8,7 @@ import tex
 from errors import ContentError
 from tex import (
     mark_dollars,
+    read_out_marked,
     read_typeset,
     typeset,
     typeset_marked,
@@ -144,6 +145,46 @@ def test_a_bad_formula_names_page_and_formula():
     assert r"`\frac{1}`" in message
     assert "KaTeX parse error" in message
     assert "Cure: mend the TeX" in message
+
+
+# read_out_marked
+
+
+@pytest.mark.parametrize(
+    ("formula", "line"),
+    [
+        (r"N \times N", "N × N"),
+        ("W_{hy}", "W<sub>hy</sub>"),
+        ("x^{t-1}", "x<sup>t − 1</sup>"),
+        ("h_t^2", "h<sub>t</sub><sup>2</sup>"),
+        (r"\sum_{k=0}^{t} x", "∑<sub>k = 0</sub><sup>t</sup>x"),
+        (r"L_{\min}", "L<sub>min</sub>"),
+        (r"\frac{a}{2m}", "a/2m"),
+        (r"\frac{a + b}{a - b}", "(a + b)/(a − b)"),
+        (r"\frac{n_1}{n_2}", "n<sub>1</sub>/n<sub>2</sub>"),
+        (r"\binom{n}{k}", "(n choose k)"),
+        (r"\sqrt 2", "√2"),
+        (r"\sqrt{1/2}", "√(1/2)"),
+        (r"\hat y", "y\u0302"),
+        (r"\underbrace{a}_{\text{up}}", "a<sub>up</sub>"),
+        ("(1, -1) - 1", "(1, −1) − 1"),
+        ("0 &lt; a", "0 &lt; a"),
+        (r"y \ln p", "y ln p"),
+        (r"\tanh(z)", "tanh(z)"),
+        (r"\log_2 (z)", "log<sub>2</sub>(z)"),
+        (r"a, \quad -b", "a, −b"),
+        (r"\text{lr} \cdot g", "lr ⋅ g"),
+        (r"\begin{aligned} a &amp;= b \\ c &amp;= d \end{aligned}", "a = b; c = d"),
+    ],
+)
+def test_a_formula_is_read_out_in_a_line(formula, line):
+    assert read_out_marked(f"{inline(formula)}, so", "docs/a.md") == f"{line}, so"
+    assert read_out_marked(f"{display(formula)}.", "docs/a.md") == f"{line}."
+
+
+def test_a_bad_formula_cannot_be_read_out():
+    with pytest.raises(ContentError, match=r"^docs/a\.md: .*frac"):
+        read_out_marked(inline(r"\frac{1}"), "docs/a.md")
 
 
 # mark_dollars

@@ -4,6 +4,7 @@ import functools
 import http.server
 import os
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,15 @@ def address(built: Path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def unpacked(built: Path, tmp_path_factory) -> Path:
+    """What the zip of the site holds, on a local disk."""
+    folder = tmp_path_factory.mktemp("disk")
+    with zipfile.ZipFile(built / "rederived.zip") as archive:
+        archive.extractall(folder)
+    return folder / "rederived"
 
 
 @pytest.fixture(scope="module")

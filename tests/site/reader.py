@@ -36,19 +36,3 @@ def console_of(page: Page) -> list[str]:
     page.on("console", hear)
     page.on("pageerror", lambda e: said.append(str(e)))
     return said
-
-
-def console_on_a_local_disk(page: Page) -> list[str]:
-    """What the console will say of a page from a disk, but for two fonts.
-
-    Chromium preloads no font from a file, says so, and loads it by the style sheet.
-    """
-    said = []
-
-    def hear(message: ConsoleMessage) -> None:
-        if ".woff2" not in message.text + message.location["url"]:
-            said.append(message.text)
-
-    page.on("console", hear)
-    page.on("pageerror", lambda e: said.append(str(e)))
-    return said

@@ -6,7 +6,7 @@ import string
 import pytest
 from playwright.sync_api import expect
 
-from reader import console_of, console_on_a_local_disk, search, wait_until
+from reader import console_of, search, wait_until
 
 # From a local disk the search runs in the page, and what is said to it and by it passes
 # by: a query (2), its result (3), or in its place an error.
@@ -37,11 +37,11 @@ def test_search_finds_the_right_page_first(query, expected, page, address):
     assert expected in search(page, query)
 
 
-def test_no_word_of_the_site_makes_the_search_fail(page, built):
+def test_no_word_of_the_site_makes_the_search_fail(page, unpacked):
     """A query matches every word that begins with it: these match them all."""
-    console = console_on_a_local_disk(page)
+    console = console_of(page)
     page.add_init_script(HEAR_THE_SEARCH)
-    page.goto((built / "index.html").as_uri())
+    page.goto((unpacked / "index.html").as_uri())
     search(page, "forget")
     box = page.get_by_role("textbox", name="Search")
     for letter in string.ascii_lowercase + string.digits:
@@ -84,7 +84,6 @@ def test_figures_follow_the_switch_between_light_and_dark(page, address):
     page.goto(address + "recurrent/olah-lstm.html")
     color = "getComputedStyle(document.querySelector('svg.figure text')).fill"
     light = page.evaluate(color)
-    page.get_by_title("Switch to light").click()
     page.get_by_title("Switch to dark").click()
     assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
     assert page.evaluate(color) != light
@@ -96,30 +95,39 @@ def scheme(page):
     return page.locator("body").get_attribute("data-md-color-scheme")
 
 
-def test_light_and_dark_follow_the_system_until_the_reader_chooses(page, address):
+@pytest.mark.parametrize(("system", "other"), [("light", "dark"), ("dark", "light")])
+def test_each_click_shows_the_other_scheme(system, other, page, address):
+    palette = {"light": "default", "dark": "slate"}
+    page.emulate_media(color_scheme=system)
+    page.goto(address)
+    assert scheme(page) == palette[system]
+    for shown in (other, system, other):
+        page.get_by_role("button", name=f"Switch to {shown}").click()
+        assert scheme(page) == palette[shown]
+
+
+def test_light_and_dark_follow_the_system_unless_the_reader_differs(page, address):
     page.goto(address)
     body = page.locator("body")
     page.emulate_media(color_scheme="dark")
     expect(body).to_have_attribute("data-md-color-scheme", "slate")
     page.get_by_role("button", name="Switch to light").click()
-    assert scheme(page) == "default"
     other = page.context.new_page()
     other.emulate_media(color_scheme="dark")
     other.goto(address)
     assert scheme(other) == "default"
+    # other sites may share the origin, and with it the storage
+    assert other.evaluate("Object.keys(localStorage)") == ["rederived-scheme"]
     other.get_by_role("button", name="Switch to dark").click()
     # a page that is open already takes it over
     expect(body).to_have_attribute("data-md-color-scheme", "slate")
-    # other sites may share the origin, and with it the storage
-    assert other.evaluate("Object.keys(localStorage)") == ["rederived-scheme"]
-    page.get_by_role("button", name="Follow the system").click()
+    # as the system, which both follow again
     page.emulate_media(color_scheme="light")
     expect(body).to_have_attribute("data-md-color-scheme", "default")
-    page.get_by_role("button", name="Switch to light").click()
     page.get_by_role("button", name="Switch to dark").click()
+    other.emulate_media(color_scheme="light")
     expect(other.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
     page.evaluate("localStorage.clear()")
-    other.emulate_media(color_scheme="light")
     expect(other.locator("body")).to_have_attribute("data-md-color-scheme", "default")
     other.close()
 
@@ -131,9 +139,10 @@ def test_light_and_dark_can_be_switched_where_storage_is_blocked(page, address):
         "{ get() { throw new DOMException('blocked', 'SecurityError'); } })"
     )
     page.goto(address + "glossary.html")
-    page.get_by_role("button", name="Switch to light").click()
     page.get_by_role("button", name="Switch to dark").click()
     assert scheme(page) == "slate"
+    page.get_by_role("button", name="Switch to light").click()
+    assert scheme(page) == "default"
     assert [text for text in console if "md_" not in text] == []
 
 

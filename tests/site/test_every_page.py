@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pages import load_source
-from reader import console_of, console_on_a_local_disk, search
+from reader import console_of, search
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -105,9 +105,9 @@ def test_a_first_visit_weighs_at_most_250_kilobytes(path, page, address):
 
 
 @pytest.mark.parametrize("path", SOURCES)
-def test_a_copy_on_a_local_disk_works_and_searches(path, page, built):
-    console = console_on_a_local_disk(page)
-    page.goto((built / path).as_uri())
+def test_a_copy_on_a_local_disk_works_and_searches(path, page, unpacked):
+    console = console_of(page)
+    page.goto((unpacked / path).as_uri())
     assert path in search(page, page.locator("h1").inner_text().removesuffix("#"))
     assert console == []
     loaded = page.evaluate(

@@ -138,6 +138,13 @@ def test_formulas_are_typeset_with_mathml_and_none_is_left_raw(pages):
         assert not re.search(r"\\\(|\\\[|\$\$|\$\\?[A-Za-z]", text), name
 
 
+def test_the_search_reads_formulas_as_text(built):
+    text = (built / "search/search_index.json").read_text(encoding="utf-8")
+    documents = [document["text"] for document in json.loads(text)["docs"]]
+    assert [text for text in documents if re.search(r"\\\(|\\\[|\$\$", text)] == []
+    assert any("N × N" in text for text in documents)
+
+
 def test_katex_and_its_style_sheet_are_of_one_version(built):
     package = json.loads((ROOT / "node_modules/katex/package.json").read_text())
     wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]["katex"]

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Page, expect
 
-from reader import console_on_a_local_disk
+from reader import console_of
 
 MONDAY = datetime.datetime(2027, 3, 1, 9, 0)
 
@@ -177,9 +177,9 @@ def test_without_javascript_the_deck_is_a_list_of_questions(browser, address):
         expect(folded.locator("p").first).to_be_visible()
 
 
-def test_from_a_local_disk_the_deck_works(page, built):
-    console = console_on_a_local_disk(page)
-    page.goto((built / "review.html").as_uri())
+def test_from_a_local_disk_the_deck_works(page, unpacked):
+    console = console_of(page)
+    page.goto((unpacked / "review.html").as_uri())
     page.locator("#begin").click()
     expect(page.locator("#table .asked")).to_have_count(1)
     expect(page.locator("#keep")).to_be_hidden()

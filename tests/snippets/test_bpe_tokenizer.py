@@ -132,7 +132,7 @@ def test_errors():
     [
         (None, (), "No such file or directory"),
         (b"ab", (), "text must have 100 merges, has 1"),
-        (b"caf\xe9", (), "'utf-8' codec can't decode"),
+        (b"caf\xe9", (), "input.txt is not UTF-8 text: 'utf-8' codec can't"),
         (b"text", ("--merges", "-1"), "n_merges must be >= 0, got -1"),
         (b"text", ("--merges", "many"), "invalid int value: 'many'"),
     ],

@@ -517,7 +517,7 @@ def test_bad_input_says_what_is_wrong(case):
         (None, (), "No such file or directory"),
         (b"", (), "text is empty"),
         (b"a", (), "text must have >= 2 letters"),
-        (b"caf\xe9", (), "'utf-8' codec can't decode"),
+        (b"caf\xe9", (), "input.txt is not UTF-8 text: 'utf-8' codec can't"),
         (b"text", ("--temperature", "0"), "temperature must be > 0, got 0.0"),
         (b"text", ("--steps", "0"), "steps must be >= 1"),
         (b"text", ("--seed", "-1"), "seed >= 0"),

@@ -335,7 +335,7 @@ def test_bad_input_says_what_is_wrong(case):
     [
         (None, (), "No such file or directory"),
         (b" \n", (), "text has no words"),
-        (b"caf\xe9", (), "'utf-8' codec can't decode"),
+        (b"caf\xe9", (), "input.txt is not UTF-8 text: 'utf-8' codec can't"),
         (b"a text.", ("--vocabulary", "3"), "vocabulary must have >= 4 words"),
         (b"a text.", ("--hidden", "0"), "H >= 1 units"),
         (
