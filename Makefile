@@ -43,7 +43,7 @@ build: $(VENV)/.site $(BUNDLES)
 	$(BIN)/python -m mkdocs build
 
 test: $(VENV)/.test $(BUNDLES)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.development
 	$(BIN)/python -m ruff check

@@ -31,7 +31,7 @@ import figures
 from errors import ContentError
 from snippets import LIBRARIES, Snippet
 
-AT_ONCE = 2
+AT_ONCE = 4  # on two cores: half of a short snippet's time is waiting for its kernel
 CELL_TIMEOUT = 120  # seconds
 KEPT = 30 * 24 * 3600  # seconds since it was last used
 DRAWING = re.compile(r"(draw_\w+)\(\)")
@@ -122,7 +122,7 @@ class Execution:
 
 
 def run_all(snippets: Iterable[Snippet], cache: Path) -> dict[str, Execution]:
-    """Execute what has changed, two at a time, with a progress bar; read the rest back.
+    """Execute what has changed, some at a time, with a progress bar, and read the rest.
 
     Raises `ContentError` with name, cell and traceback where a snippet raises.
     """

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Each process of the tests has a core: more threads of NumPy and torch would wait for
+# Processes of the tests share the cores: more threads of NumPy and torch would wait for
 # each other, many times longer than they work. Heeded when the two are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -15,6 +15,11 @@ from filelock import FileLock
 from site_model import SiteModel, load_site
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: browsers, kernels and disks are waited for."""
+    return min((os.cpu_count() or 1) + 1, 5)
 
 
 @pytest.fixture(scope="session")

@@ -195,7 +195,7 @@ except ProcessLookupError:
 
 
 def test_once_one_has_failed_no_other_begins_and_each_failure_is_told(
-    new_project, tmp_path, capsys
+    new_project, tmp_path, capsys, monkeypatch
 ):
     """Two fail together, each once the other has begun; a third is still waiting."""
     failing = """\
@@ -214,6 +214,7 @@ while not os.path.exists({other!r}):
         new_project.write_snippet(name, SMALL.format(code=code, results="{'x': 1}"))
         for name, code in codes.items()
     ]
+    monkeypatch.setattr("execution.AT_ONCE", 2)
     with pytest.raises(ContentError) as error:
         run_all(snippets, new_project.cache)
     told = str(error.value) + "".join(capsys.readouterr())
@@ -251,12 +252,14 @@ def three(tmp_path_factory):
     for name in "cab":
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     snippets = [Snippet(folder / f"{name}.py") for name in "cab"]
-    found = run_all(snippets, folder / "cache")
+    with pytest.MonkeyPatch.context() as at_once:
+        at_once.setattr("execution.AT_ONCE", 2)
+        found = run_all(snippets, folder / "cache")
     assert list(found) == ["c", "a", "b"]  # the order in which they were given
     return folder
 
 
-def test_two_snippets_run_at_a_time(three):
+def test_no_more_snippets_run_at_a_time_than_are_allowed(three):
     marks = (three / "log").read_text()
     assert sorted(marks) == sorted("+++---")
     running = [marks[:n].count("+") - marks[:n].count("-") for n in range(7)]

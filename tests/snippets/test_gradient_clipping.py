@@ -222,7 +222,7 @@ def test_what_holds_for_every_seed(monkeypatch, shift):
     assert (norm["share_reached"] > plain["share_reached"] + 0.15).all()
     assert (value["share_reached"] > plain["share_reached"] + 0.15).all()
     assert (norm["share_solved"] > value["share_solved"] + 0.1).all()
-    # it is the turn and not the length: the same with the longest step of the other rule
+    # it is the turn and not the length: the same at the longest step of the other
     assert (got["norm_sqrt_2"]["share_solved"] > value["share_solved"] + 0.1).all()
     assert (got["value_sqrt_half"]["share_solved"] < norm["share_solved"] - 0.1).all()
     for clipped in (norm, value):
