@@ -336,16 +336,14 @@ def share_right(scores: np.ndarray, y: np.ndarray) -> float:
     return float((right / tied.sum(axis=2)).mean())
 
 
-def copying_accuracy(
-    L: int, m: int, seed: int, b: int = 1000, clock_dtype: type = float
-) -> tuple[float, float]:
+def copying_accuracy(L: int, m: int, seed: int, b: int = 1000) -> tuple[float, float]:
     """Share of 8 data tokens copied right: by the best kernel, by the clock.
 
     The clock is asked about the first 100 of the b sequences: it takes more memory.
     """
     u, ticks, y = selective_copying(b, L, m, 8, np.random.default_rng(seed))
     kernel = share_right(copy_by_kernel(u, best_kernel(L, m), m), y)
-    scores = copy_by_clock(u[:100].astype(clock_dtype), ticks[:100], m)
+    scores = copy_by_clock(u[:100], ticks[:100], m)
     return kernel, share_right(scores, y[:100])
 
 
