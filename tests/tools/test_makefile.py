@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 def dry_run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """What `make test` would do; it does nothing."""
-    of_another = {"MAKEFLAGS", "TORCH", "NUMPY"}  # these tests may be run by make
+    # these tests may be run by make
+    of_another = {"MAKEFLAGS", "MAKELEVEL", "TORCH", "NUMPY"}
     return subprocess.run(
         ["make", "--dry-run", "test", *arguments],
         cwd=ROOT,
