@@ -30,7 +30,7 @@ standardised.
 **Varies with the machine:** training magnifies differences of rounding.
 `accuracy` by up to 0.06, `loss` by up to 0.2.
 
-**Takes:** under 10 s on one core.
+**Takes:** about 10 s on one core.
 """
 
 # %%

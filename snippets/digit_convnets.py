@@ -29,7 +29,7 @@ inputs, biases start at zero; the source has $1/\sqrt{n_{out}}$ and normal biase
 **Checked against:** `torch.nn` layers in a loop over the seeds, `torch.optim.SGD` with
 weight decay and `torch.nn.functional.cross_entropy` (1e-10 in float64).
 
-**Takes:** about 8 s on one core.
+**Takes:** about 11 s on one core.
 
 **Varies with the machine:** what is measured after training, since each processor
 rounds in its own way and training magnifies that: `accuracy` by up to 6, `gain` by up

@@ -27,7 +27,7 @@ that write into the stream start like all others, where nanoGPT has them smaller
 `torch.nn.functional.scaled_dot_product_attention`, `torch.optim.AdamW` (1e-10 in
 float64); two processes of `torchrun` against one.
 
-**Takes:** about 5 s on one core, most of it to train five models.
+**Takes:** about 7 s on one core, most of it to train five models.
 
 **Varies with the machine:** what is measured after training, since each processor
 rounds in its own way and training magnifies that: `after_train` by up to 0.1,

@@ -31,7 +31,7 @@ where the paper says uniform.
 **Checked against:** Hugging Face's `MambaForCausalLM` with random weights (1e-5 in
 float32), its counts on the meta device, a loop in float64 (1e-10).
 
-**Takes:** about 3 s on one core.
+**Takes:** about 4 s on one core.
 """
 
 # %%

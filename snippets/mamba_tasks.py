@@ -32,7 +32,7 @@ in place of 256.
 convolution with one fixed kernel where nothing selects (1e-10 in float64), the training
 of one model at a time without `vmap`, two processes against one.
 
-**Takes:** about 7 s on one core.
+**Takes:** about 10 s on one core.
 
 **Varies with the machine:** training magnifies rounding: `copying_` by up to 20,
 `induction_` by up to 40.

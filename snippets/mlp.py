@@ -26,7 +26,7 @@ Learning* (2015), chapter 3, for the counts.
 **Checked against:** torch autograd and `torch.nn.Linear` (1e-10 in float64);
 scikit-learn's `MLPClassifier`, whose loss curve ours follows step by step.
 
-**Takes:** about 4 s on one core.
+**Takes:** about 6 s on one core.
 
 **Varies with the machine:** what is measured after training, since each processor
 rounds in its own way and training magnifies that: `moons_width` by up to 0.02, and

@@ -24,7 +24,7 @@ they are drawn like the rest.
 **Checked against:** `torch.nn.TransformerEncoderLayer` with copied weights, with
 `norm_first` true and false (1e-10 in float64).
 
-**Takes:** about 3 s on one core.
+**Takes:** about 4 s on one core.
 """
 
 # %%

@@ -25,7 +25,7 @@ moved along a text, is a stack of dilated convolutions, as in WaveNet.
 **Checked against:** `torch.nn.BatchNorm1d` and `torch.nn.functional.conv1d` with
 dilation (1e-10 in float64), each update by the rule written out.
 
-**Takes:** about 5 s on one core.
+**Takes:** about 8 s on one core.
 
 **Varies with the machine:** training magnifies rounding: `loss_` by up to 0.02.
 """
