@@ -217,7 +217,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     output = with_one_sheet(output)
     output = output.replace(UNNAMED_DIALOG, f'{UNNAMED_DIALOG} aria-label="Search"')
     output = with_lines(wrapped_tables(output))
-    if page.file.src_uri.removesuffix(".md") in _site.pages:
+    if _execution(page) or page.file.src_uri.removesuffix(".md") in _site.pages:
         output = with_passages(output, _where(page))
     output = typeset_marked(output, _where(page))
     # while serving, MkDocs adds a script that reloads the page, different each time
