@@ -21,10 +21,7 @@ SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.S)
 NAME = re.compile(r"[\w-]+")
 URL = re.compile(r"url\((?P<quote>[\"']?)(?!data:|[#/])(?P<path>[^)\"']+)(?P=quote)\)")
 VARIABLE = re.compile(r"var\(\s*(--[\w-]+)")
-DEFINITION = re.compile(
-    r"""(?<=[{;])\s*(?P<name>--[\w-]+)\s*:(?:"[^"]*"|'[^']*'|[^;}"'])*;?"""
-)
-EMPTY = re.compile(r"^[^{}]*\{\s*\}\n?", re.M)
+DEFINES = re.compile(r"[{;]\s*--[\w-]+\s*:")
 LEFTWARD = "rtl"  # scripts ask for it, but no page is in a language written to the left
 # As long as a rule asks for `[class]`, the browser restyles every element whenever a
 # script gives the first of them a class, as the theme does at each start.
@@ -53,7 +50,7 @@ def write_sheet(site: Path, sheets: Iterable[str]) -> None:
 def names_used(site: Path) -> set[str]:
     """Every word that stands in a tag or in a script: no class has another name.
 
-    And every variable of the style sheet that a page's own styles refer to.
+    And every variable that a page's own styles refer to; but not `rtl`.
     """
     pages = [page.read_text("utf-8") for page in site.rglob("*.html")]
     tags = {tag for text in pages for tag in TAG.findall(text)}
@@ -70,16 +67,35 @@ def pruned(css: str, names: set[str]) -> str:
     Then without the variables that are neither there nor used in what is left.
     """
     rules = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
-    return _with_variables_in_use("\n".join(_kept(rules, names)), names)
+    kept = list(_kept(rules, names))
+    # a script that puts a name together has its beginning: `--md-code-hl-`
+    begun = tuple(n for n in names if re.fullmatch(r"--\w[\w-]*-", n))
+    while True:
+        used = names | set(VARIABLE.findall("\n".join(kept)))
+        less = [_without_variables(rule, used, begun) for rule in kept]
+        if less == kept:
+            return "\n".join(filter(None, kept))
+        kept = less  # what only the variables that are gone referred to goes next
 
 
-def _with_variables_in_use(css: str, names: set[str]) -> str:
-    used = names | set(VARIABLE.findall(css))
-    less = DEFINITION.sub(lambda d: d[0] if d["name"] in used else "", css)
-    if less == css:
+def _without_variables(css: str, used: set[str], begun: tuple[str, ...]) -> str:
+    """The rule without definitions of variables that are not in use."""
+    if css.startswith("@") or not DEFINES.search(css):
         return css
-    # what only the variables that are gone referred to is of no more use either
-    return _with_variables_in_use(EMPTY.sub("", less), names)
+    rule = tinycss2.parse_one_rule(css)
+    parts = tinycss2.parse_blocks_contents(rule.content, True, True)
+    wanted = [
+        part.serialize()
+        for part in parts
+        if part.type != "declaration"
+        or not part.name.startswith("--")
+        or part.name in used
+        or part.name.startswith(begun)
+    ]
+    if len(wanted) == len(parts):
+        return css
+    selectors = tinycss2.serialize(rule.prelude)
+    return f"{selectors}{{{';'.join(wanted)}}}" if wanted else ""
 
 
 def _kept(rules: Iterable[Node], names: set[str]) -> Iterator[str]:

@@ -31,9 +31,15 @@ VERBATIM = re.compile(
 
 MATHML = re.compile(r"<math.*?</math>", re.S)
 NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
-INFIX = "=≠≡≈∼<>≤≥≪≫∝∈←→↦+−±×⋅∗∘⊙⊗"
+INFIX = set("=≠≡≈∼<>≤≥≪≫∝∈←→↦+−±×⋅∗∘⊙⊗")
 CLOSING = set(")]}∣∥")
+GROUPS = ("mrow", "mstyle", "msqrt")
+APART = re.compile(r" |(?<!<)/")  # an operator, a fraction
+LINES = set(
+    "⏞⏟‾_"
+)  # above or below a whole part: what they mean is the text beside them
 ACCENTS = str.maketrans("^~ˉ→←", "\u0302\u0303\u0304\u20d7\u20d6")  # they combine
+BACK = "\u2009\u2063"  # what KaTeX makes of a step back, `\!`
 APPLIED = re.compile("\u2061(?=[(<])")  # the sign between a function and its operand
 
 _typeset: dict[str, str] = {}  # display or inline, and TeX → what KaTeX made of it
@@ -132,7 +138,8 @@ def _formula(match: re.Match[str], where: str) -> str:
 @cache
 def _in_a_line(formula: str) -> str:
     [mathml] = MATHML.findall(formula)
-    line = APPLIED.sub("", _read_out(etree.fromstring(mathml)))
+    line = _read_out(etree.fromstring(mathml)).replace(BACK, "")
+    line = APPLIED.sub("", line)
     return " ".join(line.replace("\u2061", " ").split())
 
 
@@ -145,32 +152,50 @@ def _read_out(element: etree._Element) -> str:
         case "annotation", _:
             return ""
         case "mspace", _:
-            return " "
+            return "" if element.get("width", "").startswith("-") else " "
         case "mo", _ if element.get("separator"):
             return f"{text} "
         case "mo", _ if sign in INFIX and _follows_operand(element):
             return f" {text} "
         case "mi", _ if len(sign) > 1 and _follows_operand(element):
             return f" {text}"
-        case "munder", [base, "⏟"]:
+        case "munder" | "mover", [base, line] if line in LINES:
             return base
+        case "mover", [base, accent] if element.get("accent"):
+            return base + accent.translate(ACCENTS)
         case "msub" | "munder", [base, below, *_]:
             return f"{base}<sub>{below}</sub>"
-        case "msup", [base, above]:
+        case "msup" | "mover", [base, above]:
             return f"{base}<sup>{above}</sup>"
         case "msubsup" | "munderover", [base, below, above]:
             return f"{base}<sub>{below}</sub><sup>{above}</sup>"
-        case "mover", [base, accent]:
-            return base + accent.translate(ACCENTS)
         case "mfrac", [above, below]:
-            line = " choose " if element.get("linethickness") else "/"
-            return _together(above) + line + _together(below)
+            if element.get("linethickness"):
+                return f"{above} choose {below}"
+            above = f"({above})" if APART.search(above) else above
+            fraction = f"{above}/{_one_factor(element[1], below)}"
+            return f"({fraction})" if _precedes_operand(element) else fraction
+        case "msqrt", radicand:
+            return f"√{_one_factor(element, ''.join(radicand))}"
+        case "mroot", [radicand, degree]:
+            return f"<sup>{degree}</sup>√{_one_factor(element[0], radicand)}"
         case "mtr", cells:
-            return " ".join(cells)
+            in_columns = (element.getparent().get("columnalign") or "").startswith(
+                "left"
+            )
+            return (", " if in_columns else " ").join(cells)
         case "mtable", rows:
             return "; ".join(rows)
-    inside = text + "".join(parts)
-    return f"√{_together(inside)}" if kind == "msqrt" else inside
+    return text + "".join(parts)
+
+
+def _one_factor(element: etree._Element, text: str) -> str:
+    """The text of the element, in brackets unless it is one letter, number or name."""
+    while etree.QName(element).localname in GROUPS and len(element) == 1:
+        [element] = element
+    several = etree.QName(element).localname in GROUPS or APART.search(text)
+    in_brackets = text.startswith("(") and text.find(")") == len(text) - 1
+    return f"({text})" if several and not in_brackets else text
 
 
 def _follows_operand(element: etree._Element) -> bool:
@@ -180,8 +205,12 @@ def _follows_operand(element: etree._Element) -> bool:
     return before.tag != f"{NAMESPACE}mo" or before.text in CLOSING
 
 
-def _together(part: str) -> str:
-    return f"({part})" if re.search(r" |(?<!<)/", part) else part
+def _precedes_operand(element: etree._Element) -> bool:
+    after = element.getnext()
+    return after is not None and after.tag not in (
+        f"{NAMESPACE}mo",
+        f"{NAMESPACE}mspace",
+    )
 
 
 def mark_dollars(fragment: str) -> str:

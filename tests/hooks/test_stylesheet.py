@@ -4,7 +4,17 @@ import pytest
 
 from stylesheet import names_used, pruned, with_one_sheet, write_sheet
 
-USED = {"card", "main", "title", "data-on", "yes", "a", "b", "--by-script"}
+USED = {
+    "card",
+    "main",
+    "title",
+    "data-on",
+    "yes",
+    "a",
+    "b",
+    "--by-script",
+    "--composed-",
+}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +36,7 @@ USED = {"card", "main", "title", "data-on", "yes", "a", "b", "--by-script"}
         ":root{--a:1;--b:var(--a)}\np{top:var(--b)}",
         """:root{--a:url("data:x;--c:0}'")}\np{background:var( --a)}""",
         ":root{--by-script:0}",
+        ":root{--composed-by-script:0}",
     ],
 )
 def test_what_may_be_used_stays_as_it_is(css):
@@ -45,7 +56,10 @@ def test_what_may_be_used_stays_as_it_is(css):
         ("@media print{.gone{color:red}}", ""),
         ("@media print{.gone{color:red}a{top:0}}", "@media print{a{top:0}}"),
         ("/* said */.card{top:0}", ".card{top:0}"),
-        (":root{--a:0;top:0;--b:1}", ":root{top:0;}"),
+        (":root{--a:0;top:0;--b:1}", ":root{top:0}"),
+        (":root{--a:url(data:x;y);top:0}", ":root{top:0}"),
+        (":root{--a:{x:1};top:0}", ":root{top:0}"),
+        (r':root{--a:"x\";}y";top:0}', ":root{top:0}"),
         (":root{--a:0;--b:var(--a)}\n.gone{top:var(--b)}", ""),
         (
             """:root{--a:url("x;y}'");--b:1}p{top:var(--b)}""",
