@@ -14,8 +14,10 @@ ADDRESS ?= 127.0.0.1:8000
 VENV := .venv
 PINS := constraints.txt
 ifneq ($(TORCH)$(NUMPY),)
-$(foreach name,TORCH NUMPY,$(if $(shell echo '$($(name))' | grep -Evx '(newest|[0-9]+(\.[0-9]+)*)?'),\
-  $(error $(name)=$($(name)): a version is wanted, such as 2.6 or 2.6.1, or newest)))
+VERSION := newest|[0-9]+(\.[0-9]+)*
+$(foreach name,TORCH NUMPY,$(if $($(name)),\
+  $(if $(shell printf '%s\n' '$($(name))' 2>&1 | grep -Ex '$(VERSION)'),,\
+  $(error $(name)=$($(name)): a version is wanted, such as 2.6 or 2.6.1, or newest))))
 VENV := .venv$(TORCH:%=-torch-%)$(NUMPY:%=-numpy-%)
 PINS := $(VENV)/constraints.txt
 endif

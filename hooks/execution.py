@@ -31,7 +31,7 @@ import figures
 from errors import ContentError
 from snippets import LIBRARIES, Snippet
 
-AT_ONCE = 4  # on two cores: half of a short snippet's time is waiting for its kernel
+AT_ONCE = 4  # half of a short snippet's time is waiting for its kernel
 CELL_TIMEOUT = 120  # seconds
 KEPT = 30 * 24 * 3600  # seconds since it was last used
 DRAWING = re.compile(r"(draw_\w+)\(\)")
@@ -171,7 +171,7 @@ async def _run_some(entries: list[Execution]) -> None:
                 try:
                     await _run(entry)
                 except ContentError as error:
-                    # does not stop the other: its kernel would seem to have died
+                    # does not stop the others: their kernels would seem dead
                     failures.append(error)
                     return
             bar.write(f"  {entry.snippet.where:<36} {entry.seconds:6.1f} s")

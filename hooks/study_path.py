@@ -52,8 +52,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The graph laid out from left to right: boxes, and lines as SVG paths."""
+    """The graph laid out from left to right: boxes, and lines as SVG paths.
 
+    `top` is below zero where a line passes above all boxes.
+    """
+
+    top: float
     width: float
     height: float
     boxes: list[Box]
@@ -151,9 +155,14 @@ class StudyPath:
         for node in laid["nodes"]:
             column = round(node["x"])
             half[column] = max(half.get(column, 0), node["width"] / 2)
+        heights = [0, laid["size"]["height"]]
+        heights += [
+            p["y"] + side for edge in laid["edges"] for p in edge for side in (-2, 2)
+        ]
         return Drawing(
+            min(heights),
             laid["size"]["width"],
-            laid["size"]["height"],
+            max(heights) - min(heights),
             [
                 Box(
                     node["key"],

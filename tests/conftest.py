@@ -18,8 +18,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than cores: browsers, kernels and disks are waited for."""
-    return min((os.cpu_count() or 1) + 1, 5)
+    """One process more than cores, since much is waited for; at most 5, for memory.
+
+    PYTEST_XDIST_AUTO_NUM_WORKERS says otherwise, as without this function.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    asked = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return int(asked) if asked else min(cores + 1, 5)
 
 
 @pytest.fixture(scope="session")

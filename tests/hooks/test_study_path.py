@@ -76,9 +76,9 @@ def test_the_drawing_goes_from_left_to_right_and_nothing_overlaps(load):
     assert a.y + a.height < b.y or b.y + b.height < a.y
     for box in drawing.boxes:
         assert box.x >= 0
-        assert box.y >= 0
+        assert box.y >= drawing.top
         assert box.x + box.width <= drawing.width
-        assert box.y + box.height <= drawing.height
+        assert box.y + box.height <= drawing.top + drawing.height
 
 
 def along(line: str) -> list[tuple[float, float]]:
@@ -121,6 +121,20 @@ def test_a_line_is_behind_the_two_boxes_it_joins_and_no_other(load):
         joined.add((first, last))
         assert (np.diff([x for x, _ in along(line)]) > -0.1).all()  # never back
     assert joined == {(needed, key) for key in needs for needed in needs[key]}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_line_leaves_the_drawing(load, seed):
+    """In some random graphs a line passes above or below all boxes."""
+    rng = np.random.default_rng(seed)
+    needs: dict[str, list[str]] = {}
+    for n in range(16):
+        needs[f"page-{n}"] = [key for key in needs if rng.random() < 0.3]
+    drawing = load(needs).drawing
+    for line in drawing.lines:
+        heights = [y for _, y in along(line)]
+        assert drawing.top <= min(heights)
+        assert max(heights) <= drawing.top + drawing.height
 
 
 def test_a_title_is_broken_into_lines_that_fit_its_box(project):

@@ -109,6 +109,7 @@ def test_a_notebook_page_is_slim(name, pages):
     assert len(gzip.compress(html.encode(), 6)) <= 60_000
     assert "<style" not in html
     assert "jp-" not in html
+    assert '<div class="passage"' in html, "so that it need not be laid out whole"
     assert "mermaid" not in html.lower()
     assert "mathjax" not in html.lower()
 
