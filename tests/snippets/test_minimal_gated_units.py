@@ -184,6 +184,35 @@ def test_counts_are_the_formulas_and_the_arrays(cell, n, m):
     assert mgu.count(cell, n, m) == formula[cell] == arrays
 
 
+@pytest.mark.parametrize("cell", ["gru", "mgu", "mgu2"])
+def test_the_reaction_is_that_of_the_update_gate(cell):
+    rng = np.random.default_rng(0)
+    p = mgu.init_params(cell, mgu.UNITS, mgu.COLUMNS, 10, [rng])
+    x = rng.standard_normal((6, 1, 1, mgu.COLUMNS))
+    changed = x.copy()
+    changed[2] += 1
+    gates = []
+    for inputs in (x, changed):
+        h = np.zeros((1, 1, mgu.UNITS))
+        for x_t in inputs:
+            h, (f, _, _) = mgu.step(p, x_t, h)
+            gates.append(f)
+    apart = [abs(a - b).max() for a, b in zip(gates[:6], gates[6:], strict=True)]
+    np.testing.assert_array_equal(mgu.reaction(cell), apart)
+
+
+def test_accuracies_are_of_the_width_asked_for(monkeypatch):
+    train, widths = mgu.train, []
+
+    def brief(cell, n):
+        widths.append(n)
+        return train(cell, n, updates=0)
+
+    monkeypatch.setattr(mgu, "train", brief)
+    assert mgu.accuracies.__wrapped__("mgu3", 2).shape == (mgu.SEEDS,)
+    assert widths == [2]
+
+
 def test_every_count_that_zhou_et_al_print(out):
     printed = {
         50: (37_800, 25_200),

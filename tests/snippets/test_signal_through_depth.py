@@ -240,6 +240,8 @@ def test_mean_singular_value(init, n_var):
     J = torch.autograd.functional.jacobian(lambda v: torch.tanh(weight @ v), x)
     expected = torch.linalg.svdvals(J).mean().item()
     assert of_layers[0, 0] == pytest.approx(expected, rel=1e-10)
+    expected = torch.linalg.svdvals(weight).mean().item()
+    assert of_weights[0] == pytest.approx(expected, rel=1e-10)
 
 
 def test_window_by_search(out):
