@@ -316,9 +316,10 @@ def test_decay_steps_by_decaying(penalty):
 
 
 @pytest.mark.parametrize("w", [1.1, 1.5])
-def test_latch_rests_at_its_fixed_point(w):
+def test_latch_rests_at_its_fixed_point(w, out):
     fixed = brentq(lambda x: w * np.tanh(x) - x, 0.1, 3)
     assert gc.latch(w) == pytest.approx(fixed, abs=1e-10)
+    assert out[f"latch_{w * 10:.0f}"] == gc.latch(w)
     assert w * (1 - np.tanh(fixed) ** 2) < 1  # and there the gradient vanishes
 
 
@@ -351,6 +352,8 @@ def test_numbers_that_can_be_had_on_paper(out):
     # Doya's example at w = 5
     q = (1 + np.sqrt(1 / 5)) / 2
     assert out["bifurcation_lower"] == pytest.approx(np.log(q / (1 - q)) - 5 * q)
+    p = 1 - q
+    assert out["bifurcation_upper"] == pytest.approx(np.log(p / (1 - p)) - 5 * p)
     # the start 0.5 stays where it is: 0.5 = 5 sigma(0.5) + b
     assert out["wall_b_w5"] == pytest.approx(0.5 - 5 / (1 + np.exp(-0.5)))
     slope = expit(0.5) * expit(-0.5)
@@ -359,6 +362,80 @@ def test_numbers_that_can_be_had_on_paper(out):
     assert out["wall_end_w"] == pytest.approx(1 / slope)
     assert out["wall_largest_gradient"] > 1000 * out["wall_median_gradient"]
     assert out["decay_steps_1em03"] == pytest.approx(np.log(1.5) / 1e-4, rel=1e-3)
+    for name, rate in (("1em03", 1e-4), ("1em01", 1e-2)):
+        left = 1.5 * (1 - rate) ** out[f"decay_steps_{name}"]
+        assert left == pytest.approx(1, rel=1e-12)
+
+
+def test_the_page_can_quote_these_figures_and_no_others(out):
+    expected = {"starts", "seeds", "updates", "nielsen_factor", "nielsen_first"}
+    expected |= {"clipped_by_norm_first", "clipped_by_norm_second"}
+    expected |= {"value_turned_degrees"}
+    expected |= {"attractors_from_sigmoid", "attractors_from_tanh"}
+    expected |= {"bifurcation_lower", "bifurcation_upper"}
+    expected |= {"wall_b_w5", "wall_factor_w5", "wall_growth_w5", "wall_end_w"}
+    expected |= {"wall_median_gradient", "wall_largest_gradient"}
+    expected |= {"path_start_w", "path_start_b", "path_norm_end_w", "path_norm_end_b"}
+    expected |= {"path_plain_peak_gradient", "path_plain_peak_update"}
+    expected |= {"path_plain_longest_step", "path_plain_end_error"}
+    expected |= {"path_plain_end_w", "path_plain_end_b"}
+    expected |= {"path_right_longest_step", "path_right_longest_step_of_60"}
+    expected |= {
+        f"update_{n}_{rule}_{what}"
+        for n in (36, 37, 38, 39, 40, 41, 42, 43)
+        for rule in ("plain", "norm")
+        for what in ("error", "norm")
+    }
+    rules = ("plain", "norm_1", "value_1", "norm_sqrt_2", "value_sqrt_half")
+    expected |= {
+        f"{what}_{rule}_{kind}"
+        for what in SHARES
+        for rule in (*rules, "l1_001", "l2_002", "l2_02")
+        for kind in ("median", "min", "max")
+    }
+    expected |= {"decay_steps_1em03", "decay_steps_1em01"}
+    expected |= {"latch_9", "latch_10", "latch_11", "latch_15"}
+    assert set(out) == expected
+    assert {type(value) for value in out.values()} == {float}
+
+
+def test_which_updates_the_figures_are_of(monkeypatch):
+    """Made-up paths that never rest, so that no two updates look alike."""
+
+    def descend(w, b, rule="plain", strength=1.0, steps=300):
+        assert strength == 1
+        rng = np.random.default_rng(round(-1000 * float(b)) + len(rule))
+        moves = rng.uniform(1, 2, (300, 2))
+        moves[60] = 5  # longer than the sixty before it
+        moves[200] = -10
+        path = np.array([w, b]) + np.concatenate([[[0, 0]], np.cumsum(moves, axis=0)])
+        errors, norms = rng.uniform(size=(2, 301))
+        norms[77] = 2
+        walks[float(w), float(b), rule] = path, errors, norms, moves
+        return path[: steps + 1], errors[: steps + 1], norms[: steps + 1]
+
+    walks = {}
+    monkeypatch.setattr(gc, "descend", descend)
+    monkeypatch.setattr(gc, "outcomes", lambda name: {})
+    out = gc.numbers()
+    path, errors, _, moves = walks[5.2, -2.3, "plain"]
+    assert [out["path_plain_end_w"], out["path_plain_end_b"]] == path[300].tolist()
+    assert out["path_plain_end_error"] == errors[300]
+    assert out["path_plain_peak_gradient"] == 2
+    assert out["path_plain_peak_update"] == 77
+    longest = pytest.approx(10 * np.sqrt(2))
+    assert out["path_plain_longest_step"] == longest
+    _, _, _, moves = walks[5.2, -2.25, "plain"]
+    assert out["path_right_longest_step"] == longest
+    lengths = np.linalg.norm(moves[:60], axis=1)
+    assert out["path_right_longest_step_of_60"] == pytest.approx(lengths.max())
+    path, _, _, _ = walks[5.2, -2.3, "norm"]
+    assert [out["path_norm_end_w"], out["path_norm_end_b"]] == path[300].tolist()
+    for rule in ("plain", "norm"):
+        _, errors, norms, _ = walks[5.2, -2.3, rule]
+        for n in range(36, 44):
+            assert out[f"update_{n}_{rule}_error"] == errors[n]
+            assert out[f"update_{n}_{rule}_norm"] == norms[n]
 
 
 def test_surface():
@@ -367,6 +444,26 @@ def test_surface():
     one, grad = gc.error_and_gradient(w[70], b[20])
     assert error[20, 70] == pytest.approx(float(one))
     assert norm[20, 70] == pytest.approx(float(np.linalg.norm(grad)))
+
+
+def test_gradients_around_the_wall_equal_autograd(out):
+    """On a grid of w from 4 to 7 and b from -3.5 to -1.5, edges included."""
+    w = 4 + 3 * torch.arange(80, dtype=torch.float64) / 79
+    b = -3.5 + 2 * torch.arange(100, dtype=torch.float64) / 99
+    np.testing.assert_allclose(gc.surface()[0], w, rtol=1e-14)
+    np.testing.assert_allclose(gc.surface()[1], b, rtol=1e-14)
+    theta = torch.stack(torch.meshgrid(w, b, indexing="xy")).requires_grad_()
+    x = torch.full((100, 80), 0.5, dtype=torch.float64)
+    for _ in range(50):
+        x = theta[0] * torch.sigmoid(x) + theta[1]
+    error = (torch.sigmoid(x) - 0.7) ** 2
+    error.sum().backward()
+    norm = torch.linalg.vector_norm(theta.grad, dim=0).numpy()
+    np.testing.assert_allclose(gc.surface()[2], error.detach(), **TIGHT)
+    # 50 slopes above 1 magnify what the two round differently
+    np.testing.assert_allclose(gc.surface()[3], norm, rtol=1e-8, atol=1e-12)
+    assert out["wall_median_gradient"] == pytest.approx(np.median(norm), rel=1e-8)
+    assert out["wall_largest_gradient"] == pytest.approx(norm.max(), rel=1e-8)
 
 
 def test_bad_input_is_named():
