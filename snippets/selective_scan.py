@@ -218,7 +218,7 @@ def open_and_shut(
     """T values, the steps (from 0) that open the gate -> kept share and state, (T,)."""
     steps = np.full((1, len(values)), delta)  # (1, T)
     steps[0, list(opened)] = delta_open
-    h = register(np.array([values], dtype=float), steps)  # (1, T)
+    h = register(np.array([values]), steps)  # (1, T)
     return np.exp(-steps[0]), h[0]
 
 
@@ -239,13 +239,13 @@ def induction_by_hand(tokens: np.ndarray, special: int) -> np.ndarray:
     before = np.roll(tokens, 1, axis=1)  # (b, l)
     before[:, 0] = special - 1  # nothing comes before the first token
     delta = np.where(before == special, 40.0, 0.0)  # exp(-40) forgets to 17 digits
-    return np.rint(register(tokens.astype(float), delta)[:, -1]).astype(int)  # (b,)
+    return np.rint(register(tokens, delta)[:, -1]).astype(int)  # (b,)
 
 
 def induction(l: int, V: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     """One sequence (1, l) of V tokens and the special token V, and its answer."""
     tokens = rng.integers(0, V, (1, l))  # (1, l)
-    place = rng.integers(0, l - 2)
+    place = rng.integers(l - 2)
     tokens[0, [place, -1]] = V
     return tokens, int(tokens[0, place + 1])
 

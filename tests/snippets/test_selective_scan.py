@@ -1,5 +1,6 @@
 """snippets/selective_scan.py against SciPy, least squares, explicit loops, by hand."""
 
+import copy
 import itertools
 import math
 import re
@@ -27,8 +28,21 @@ def layer():
 
 
 @pytest.fixture(scope="module")
-def found():
-    return s.numbers()
+def calls():
+    """What some functions are called with while `found` is computed, by their names."""
+    return {"lti_kernel": [], "induction": [], "induction_by_hand": []}
+
+
+@pytest.fixture(scope="module")
+def found(calls):
+    def recorded(name, function):
+        # a copy: what a function is given may change later
+        return lambda *args: calls[name].append(copy.deepcopy(args)) or function(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in calls:
+            patch.setattr(s, name, recorded(name, getattr(s, name)))
+        return s.numbers()
 
 
 # From a flow to steps
@@ -92,6 +106,14 @@ def test_the_loop_by_hand():
 def test_whole_numbers_written_do_not_cut_off_the_rest(scan):
     h = scan(np.array([0.5, 0.5, 0.5]), np.array([1, 1, 1]))
     assert h.tolist() == [1, 1.5, 1.75]
+
+
+@pytest.mark.parametrize("scan", [s.sequential_scan, s.associative_scan])
+def test_the_state_is_as_precise_as_the_more_precise_of_the_two(scan):
+    single, double = np.ones(3, np.float32), np.ones(3)
+    assert scan(single, single).dtype == np.float32
+    assert scan(single, double).dtype == np.float64
+    assert scan(double, single).dtype == np.float64
 
 
 def test_the_loop_equals_a_filter():
@@ -175,6 +197,15 @@ def test_a_layer_without_steps_is_refused(layer):
         s.selective_scan(u[0], delta, A, B, C, D)
 
 
+def test_a_layer_of_one_step_by_hand():
+    # A does not matter: nothing was there that could decay
+    u, delta, A = np.full((1, 1, 1), 3.0), np.full((1, 1, 1), 0.5), -np.ones((1, 2))
+    B, C = np.array([[[1.0, 2]]]), np.array([[[10.0, 100]]])
+    # h = 0.5 (1, 2) 3 = (1.5, 3) and y = 10 h_1 + 100 h_2 + 7 u
+    y = s.selective_scan(u, delta, A, B, C, np.array([7.0]))
+    assert y.tolist() == [[[15 + 300 + 21]]]
+
+
 def test_the_layer_names_the_shape_that_is_wrong(layer):
     names = ["u", "delta", "A", "B", "C", "D"]
     wanted = {"delta": (2, 9, 3), "B": (2, 9, 4), "C": (2, 9, 4), "D": (3,)}
@@ -185,6 +216,9 @@ def test_the_layer_names_the_shape_that_is_wrong(layer):
             s.selective_scan(**args)
     args = dict(zip(names, layer, strict=True)) | {"A": -np.ones((1, 4))}
     with pytest.raises(ValueError, match=r"^A has shape \(1, 4\), want \(3, 4\)$"):
+        s.selective_scan(**args)
+    args["A"] = -np.ones(4)
+    with pytest.raises(ValueError, match=r"^A has shape \(4,\), want \(3, 4\)$"):
         s.selective_scan(**args)
 
 
@@ -247,6 +281,10 @@ def test_the_last_token_does_not_count_as_the_one_before_the_first():
     assert s.induction_by_hand(np.array([[5, 9, 2, 9]]), 9).tolist() == [2]
     # nothing is written without a special token before
     assert s.induction_by_hand(np.array([[5, 3, 2, 9]]), 9).tolist() == [0]
+
+
+def test_the_last_token_can_be_the_one_that_followed():
+    assert s.induction_by_hand(np.array([[5, 3, 9, 4]]), 9).tolist() == [4]
 
 
 def test_induction_sequences():
@@ -401,6 +439,8 @@ def test_the_clock_is_as_precise_as_its_input(monkeypatch):
 
 # Numbers
 
+COPYING = ((4, 4), (16, 4), (32, 4), (64, 4), (64, 8))
+
 
 def test_numbers_of_the_two_rules(found):
     for delta in (0.001, 0.01, 0.1, 1, 5):
@@ -444,6 +484,8 @@ def test_random_layers():
     assert 0.7 < delta.mean() < 0.9
     assert s.random_layer(3, 7)[0].shape == (2, 7, 3)
     assert not np.allclose(u, s.random_layer(4)[0])
+    for part, again in zip((u, delta, A, B, C, D), s.random_layer(3), strict=True):
+        np.testing.assert_array_equal(part, again)
 
 
 def test_numbers_of_the_worked_example(found):
@@ -454,6 +496,14 @@ def test_numbers_of_the_worked_example(found):
         assert found[f"eight_steps_value_{t}"] == value
         assert found[f"eight_steps_kept_{t}"] == pytest.approx(kept)
         assert found[f"eight_steps_state_{t}"] == pytest.approx(h)
+    # the page: open at step 3 as well, and 0.3 takes the place of -0.9
+    assert s.EIGHT_VALUES[1:3] == [-0.9, 0.3]
+    _, with_step_3 = s.open_and_shut(s.EIGHT_VALUES, [1, 2, 5], 4.0, 0.05)
+    assert found["eight_steps_state_3"] == pytest.approx(-0.9, abs=0.1)
+    assert with_step_3[2] == pytest.approx(0.3, abs=0.1)
+    # what goes by while the gate is shut pulls both ways
+    for shut in (s.EIGHT_VALUES[2:5], s.EIGHT_VALUES[6:]):
+        assert min(shut) < 0 < max(shut)
     # what is written in step 2 is there after three steps that are shut: 0.86 of it
     left = found["eight_steps_state_5"] / found["eight_steps_value_2"]
     assert left == pytest.approx(math.exp(-0.15), abs=0.1)
@@ -465,7 +515,7 @@ def test_numbers_of_the_worked_example(found):
 def test_numbers_of_the_two_tasks(found):
     assert found["induction_2_20_percent"] == 100
     assert found["seconds_to_fill_32k"] * 4704 == 32768
-    for L, m in ((4, 4), (16, 4), (32, 4), (64, 4), (64, 8)):
+    for L, m in COPYING:
         name = f"copied_l{L}_m{m}"
         assert found[f"{name}_clock_percent_min"] == 100
     # computed once by another program, ties shared evenly
@@ -498,6 +548,70 @@ def test_numbers_of_the_two_tasks(found):
         want = getattr(np, kind)(by_seed)
         assert found[f"copied_l16_m4_kernel_percent_{kind}"] == pytest.approx(want)
     assert found["copied_l4_m4_kernel_percent_min"] == 100
+
+
+def test_the_names_of_the_numbers(found):
+    kinds = ("median", "min", "max")
+    names = [f"euler_to_zoh_b_delta{delta}" for delta in ("0001", "001", "01", 1, 5)]
+    names += ["euler_to_zoh_b_state16_delta01"]
+    names += [f"kept_a2_delta01_{method}" for method in ("zoh", "euler")]
+    names += ["scan_gap_max", "zoh_change_max", "output_scale", "convolution_gap_max"]
+    for method in ("zoh", "mamba"):
+        names += [f"theorem1_gap_{method}", f"theorem1_largest_{method}"]
+    names += ["kept_open", "kept_shut"]
+    for t in range(1, 9):
+        names += [f"eight_steps_{what}_{t}" for what in ("value", "kept", "state")]
+    for L, m in COPYING:
+        names += [f"copied_l{L}_m{m}_kernel_percent_{kind}" for kind in kinds]
+        names += [f"copied_l{L}_m{m}_clock_percent_min"]
+    names += [f"named_at_random_m{m}_percent" for m in (2, 4, 8)]
+    names += [f"clock_readout_max_m{m}" for m in (4, 8)]
+    names += ["induction_2_20_percent", "seconds_to_fill_32k"]
+    assert list(found) == names
+    assert all(type(value) is float for value in found.values())
+
+
+def test_the_convolution_is_compared_on_the_first_layer(found, calls):
+    _, delta, A, B, C, _ = s.random_layer(0)
+    ((*parts, l),) = calls["lti_kernel"]
+    for part, want in zip(parts, (delta[0, 0], A, B[0, 0], C[0, 0]), strict=True):
+        np.testing.assert_array_equal(part, want)
+    assert l == 100
+
+
+def test_induction_is_asked_of_five_sequences_of_2_to_the_20(found, calls):
+    assert [args[:2] for args in calls["induction"]] == [(1048576, 16)] * 5
+    assert len(calls["induction_by_hand"]) == 5
+    for seed, (_, _, rng) in enumerate(calls["induction"]):
+        same = np.random.default_rng(seed)
+        assert rng.bit_generator.state == same.bit_generator.state
+        tokens, special = calls["induction_by_hand"][seed]
+        np.testing.assert_array_equal(tokens, s.induction(2**20, 16, same)[0])
+        assert special == 16
+
+
+def test_numbers_sum_up_what_the_two_tasks_give(monkeypatch):
+    asked = []
+
+    def shares(L, m, seed):
+        asked.append((L, m, seed))
+        # by seed 0 to 4: the kernel 1 2 3 0 4, the clock 4 1 2 3 0, and L and m
+        kernel, clock = (1, 2, 3, 0, 4)[seed], (4, 1, 2, 3, 0)[seed]
+        return kernel / 8 + L / 1024, clock / 8 + m / 128
+
+    answers = [7, 7, 5, 7, 7]  # the third of the five is wrong
+    monkeypatch.setattr(s, "copying_accuracy", shares)
+    monkeypatch.setattr(s, "induction", lambda *_: (np.zeros((1, 2), int), 7))
+    monkeypatch.setattr(s, "induction_by_hand", lambda *_: np.array([answers.pop()]))
+    out = s.numbers()
+    assert asked == [(*Lm, seed) for Lm in COPYING for seed in range(5)]
+    for L, m in COPYING:
+        name, L_part = f"copied_l{L}_m{m}", 100 * L / 1024
+        assert out[f"{name}_kernel_percent_median"] == 25 + L_part
+        assert out[f"{name}_kernel_percent_min"] == L_part
+        assert out[f"{name}_kernel_percent_max"] == 50 + L_part
+        assert out[f"{name}_clock_percent_min"] == 100 * m / 128
+    assert out["induction_2_20_percent"] == 80
 
 
 def test_about_half_of_the_kernels_answers_are_draws():
