@@ -172,6 +172,8 @@ def test_the_path_of_the_figures(out):
     clipped, errors, norms = gc.descend(*gc.START, "norm")
     np.testing.assert_allclose(clipped[: peak + 1], path[: peak + 1], rtol=1e-9)
     assert norms[peak] > 500  # the wall is as steep; only the step is short
+    lengths = np.linalg.norm(np.diff(clipped, axis=0), axis=1)
+    assert lengths.max() == pytest.approx(0.1 * 1)  # rate times threshold
     assert np.median(errors[-50:]) < 5e-3
     assert out["path_norm_end_w"] == pytest.approx(4.39, abs=0.05)
     end = out["path_norm_end_w"], out["path_norm_end_b"]
@@ -261,7 +263,7 @@ def test_outcomes_of_a_made_up_descent(monkeypatch):
     path = np.zeros((4, 2, 5, 60))
     path[2:, :, :, :12] = 0.8  # a step of 0.8 sqrt 2
     path[1, 0, :, 12:20] = 1  # there and back, by no more than 1
-    path[-1, 0] += np.arange(60)
+    path[-1, 0] += np.arange(60) + 0.75
     path[-2, 0] += np.arange(60)
     path[1, 0] += np.arange(60)
     path[0, 0] += np.arange(60)
@@ -281,7 +283,7 @@ def test_outcomes_of_a_made_up_descent(monkeypatch):
         "share_stuck": [4] * 5,
         "thrown": [12] * 5,
     }
-    assert got["weight_after"].tolist() == [29.5] * 5
+    assert got["weight_after"].tolist() == [30.25] * 5
     ((w, b, rule, strength),) = seen
     assert (rule, strength) == ("L2", 0.2)
     for seed in range(5):
@@ -321,6 +323,13 @@ def test_latch_rests_at_its_fixed_point(w, out):
     assert gc.latch(w) == pytest.approx(fixed, abs=1e-10)
     assert out[f"latch_{w * 10:.0f}"] == gc.latch(w)
     assert w * (1 - np.tanh(fixed) ** 2) < 1  # and there the gradient vanishes
+
+
+def test_latch_by_hand():
+    assert gc.latch(0.9, 0) == 1
+    assert gc.latch(0.9, 1) == pytest.approx(0.9 * np.tanh(1), rel=1e-14)
+    twice = 0.9 * np.tanh(0.9 * np.tanh(1))
+    assert gc.latch(0.9, 2) == pytest.approx(twice, rel=1e-14)
 
 
 def test_latch_forgets_at_one_and_below(out):
@@ -485,5 +494,15 @@ def test_bad_input_is_named():
         gc.descend(np.ones(2), np.ones(2), "l2")
     with pytest.raises(ValueError, match="target is 2, expected above 0 and at most 1"):
         gc.decay_steps(1, 2, 0.1, 0.1)
-    with pytest.raises(ValueError, match=r"rate \* penalty is 2.0, expected within"):
-        gc.decay_steps(2, 1, 1.0, 2.0)
+    with pytest.raises(ValueError, match="target is 0, expected above 0 and at most 1"):
+        gc.decay_steps(1, 0, 0.1, 0.1)
+    assert gc.decay_steps(1, 1, 0.1, 0.1) == 0  # already there
+    for rate, penalty, product in (
+        (1.0, 2.0, "2.0"),
+        (0.5, 2.0, "1.0"),
+        (0.1, 0, "0.0"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"rate \* penalty is {product}, expected within \(0, 1\)"
+        ):
+            gc.decay_steps(2, 1, rate, penalty)
