@@ -310,7 +310,7 @@ def read_back(ticks: int, longest: int) -> np.ndarray:
     """C (n,) that reads what was written `ticks` ago, and not 1 to `longest` ago."""
     A, age = -np.arange(1.0, N_STATES + 1), np.arange(1, longest + 1)
     decay = TICK * np.exp(TICK * A * age[:, None])  # B_bar A_bar^age  (longest, n)
-    return np.linalg.lstsq(decay, (age == ticks).astype(float), rcond=None)[0]  # (n,)
+    return np.linalg.lstsq(decay, age == ticks, rcond=None)[0]  # (n,)
 
 
 def copy_by_clock(u: np.ndarray, not_noise: np.ndarray, m: int) -> np.ndarray:

@@ -357,6 +357,32 @@ def test_the_readout_finds_one_age():
     np.testing.assert_allclose((C @ h)[:5], [0, 0, 1, 0, 0], atol=1e-6)
 
 
+def test_the_readout_is_the_smallest_that_tells_the_ages_apart():
+    written = np.array(
+        [[math.exp(-n * age / 2) / 2 for n in range(1, 17)] for age in (1, 2, 3)]
+    )
+    # of all C with written C = e the shortest: written^T (written written^T)^-1 e
+    want = written.T @ np.linalg.solve(written @ written.T, [0, 1, 0])
+    np.testing.assert_allclose(s.read_back(2, 3), want, **TIGHT)
+
+
+def test_the_clock_reads_with_one_readout_for_all_ages_that_occur(monkeypatch):
+    asked = []
+    C = np.random.default_rng(1).standard_normal(16)
+    monkeypatch.setattr(s, "read_back", lambda *args: asked.append(args) or C)
+    u, not_noise, _ = s.selective_copying(4, 9, 3, 5, np.random.default_rng(0))
+    scores = s.copy_by_clock(u, not_noise, 3)
+    # the first of three tokens is 5 ticks old when the third question comes
+    assert asked == [(3, 5)]
+    states, b = -np.arange(1, 17), np.arange(4)
+    for j in range(3):
+        want = np.zeros((4, 5))
+        for t in range(9 + j + 1):
+            ticks = not_noise[b, t + 1 : 9 + j + 1].sum(axis=1)[:, None]
+            want += u[:, t] * (0.5 * np.exp(0.5 * ticks * states) @ C)[:, None]
+        np.testing.assert_allclose(scores[:, j], want, **TIGHT)
+
+
 def test_the_clock_copies_what_no_kernel_can():
     u, not_noise, y = s.selective_copying(50, 20, 3, 8, np.random.default_rng(0))
     scores = s.copy_by_clock(u, not_noise, 3)
