@@ -193,7 +193,7 @@ def descend(
             grad[0] += strength * theta[0]
         norm = np.hypot(*grad)  # (...)
         if rule == "norm":  # clip_by_norm, for all starts at once
-            grad = grad * np.minimum(1, strength / np.maximum(norm, strength))
+            grad = grad * (strength / np.maximum(norm, strength))
         if rule == "value":
             grad = np.clip(grad, -strength, strength)  # (2, ...)
         theta = theta - RATE * grad  # (2, ...)

@@ -141,6 +141,15 @@ def test_descent_equals_torch(rule):
     assert errors[-1] == gc.error_and_gradient(*path[-1])[0]
 
 
+def test_l1_does_not_pull_a_weight_that_is_zero():
+    w, b = np.array([0.0, 1e-9, -1e-9]), np.full(3, 0.4)
+    _, grad = gc.error_and_gradient(w, b)
+    path, _, _ = gc.descend(w, b, "L1", 0.5, steps=1)
+    pulled = np.array([0, 0.05, -0.05])  # rate times strength, towards 0
+    np.testing.assert_allclose(path[1, 0], w - 0.1 * grad[0] - pulled, rtol=1e-12)
+    np.testing.assert_allclose(path[1, 1], b - 0.1 * grad[1], rtol=1e-12)
+
+
 def test_clipping_side_by_side_equals_one_by_one():
     w, b = np.array([5.2, 4.4, 6.0]), np.array([-2.4, -2.2, -3.0])
     path, _, _ = gc.descend(w, b, "norm", 0.1, steps=60)
