@@ -20,12 +20,9 @@ WRITTEN_IN = "source-code-pro"  # by readers, who may write what no page has: ke
 TYPED = "".join(map(chr, range(0x20, 0x7F)))  # in answers
 ENTITY = re.compile(r"&#?\w+;")
 ESCAPE = re.compile(r"\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|u\{([\da-fA-F]+)\})")
-OPTIONS = {
-    "flavor": "woff2",
-    "hinting": False,
-    "name_IDs": [0, 1, 3, 4, 6, 13, 14],
-}
 NAMES = (1, 3, 4, 6)  # family, unique identifier, full name, PostScript name
+RIGHTS = (0, 13, 14)  # copyright, licence, where it stands
+OPTIONS = {"flavor": "woff2", "hinting": False, "name_IDs": [*NAMES, *RIGHTS]}
 KEPT = 30 * 24 * 3600  # seconds since it was last used
 
 
